@@ -1,0 +1,1 @@
+//! The sidecar: login, templates, supervision.

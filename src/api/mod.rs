@@ -1,0 +1,1 @@
+//! Listeners, headers, bytes in and out.

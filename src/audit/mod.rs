@@ -1,0 +1,1 @@
+//! Entries, devices and the broker of the audit log.

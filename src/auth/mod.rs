@@ -1,0 +1,1 @@
+//! The auth methods that can be mounted.

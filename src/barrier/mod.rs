@@ -1,0 +1,1 @@
+//! The encryption around everything that storage holds.

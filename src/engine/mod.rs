@@ -1,0 +1,1 @@
+//! The contract between the vault and its engines.

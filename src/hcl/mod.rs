@@ -1,0 +1,1 @@
+//! The HCL1 reader, with spans.

@@ -1,0 +1,1 @@
+//! Which engine answers at which path.

@@ -1,0 +1,1 @@
+//! Policy documents, their compiled form, and the decision.

@@ -1,0 +1,1 @@
+//! The unseal ceremony and what changes its keys.

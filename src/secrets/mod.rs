@@ -1,0 +1,1 @@
+//! The secrets engines that can be mounted.

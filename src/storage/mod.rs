@@ -1,0 +1,1 @@
+//! Ordered keys to bytes, in five verbs.

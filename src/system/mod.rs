@@ -1,0 +1,1 @@
+//! The engines that are always there: `sys/`, `auth/token/`, `identity/`, `cubbyhole/`.

@@ -1,0 +1,1 @@
+//! Metric registers and the log format.

@@ -1,0 +1,1 @@
+//! What exists only while unsealed, above all the stages of a request.
