@@ -1,1 +1,26 @@
 //! The vocabulary every other layer speaks: secrets, paths, names, JSON, time, chance, errors, limits.
+
+pub mod error;
+pub mod ids;
+pub mod json;
+pub mod key;
+pub mod limits;
+pub mod name;
+pub mod operation;
+pub mod path;
+pub mod rng;
+pub mod secret;
+pub mod time;
+
+pub use error::{Error, Result};
+pub use json::Json;
+pub use key::Key;
+pub use name::Name;
+pub use operation::{Capabilities, Operation};
+pub use path::{MountPath, Path};
+pub use rng::Rng;
+pub use secret::Secret;
+pub use time::{Clock, Timestamp, Ttl};
+
+/// A boxed future, for traits that are used as objects.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,72 @@
+//! Every bound of the server, with its reason.
+
+/// Largest request body, in bytes: Vault's default.
+pub const BODY_BYTES: usize = 32 << 20;
+/// Deepest nesting of a JSON body. Real ones stay under ten; the stack stays small.
+pub const JSON_DEPTH: usize = 128;
+/// Most values (and keys) of one JSON body: each costs some 50 bytes of memory on top of its text.
+pub const JSON_VALUES: usize = 200_000;
+/// Longest request path after decoding, in bytes.
+pub const PATH_BYTES: usize = 4096;
+/// Longest single path segment, in bytes.
+pub const SEGMENT_BYTES: usize = 1024;
+/// Most segments of a path.
+pub const PATH_SEGMENTS: usize = 64;
+/// Longest name of a role, policy, user or the like, in bytes.
+pub const NAME_BYTES: usize = 512;
+/// Longest token that is looked at, in bytes. Ours have 95 or, for batch tokens, below 2 KiB.
+pub const TOKEN_BYTES: usize = 8192;
+/// Largest sum of the request's header bytes.
+pub const HEADER_BYTES: usize = 32 << 10;
+/// Most query parameters of a request.
+pub const QUERY_PARAMETERS: usize = 256;
+/// Rows touched by one step of background work or one page of a scan.
+pub const BATCH_KEYS: usize = 500;
+/// Batches waiting for the writer; beyond it, callers wait for room.
+pub const WRITE_QUEUE: usize = 4096;
+/// Batches that share one commit. More would make the first of them wait for the last.
+pub const WRITE_GROUP: usize = 512;
+/// Bytes that share one commit.
+pub const WRITE_GROUP_BYTES: usize = 64 << 20;
+/// Largest stored value, in bytes: a body's limit and room for what an engine adds.
+pub const VALUE_BYTES: usize = BODY_BYTES + (1 << 20);
+/// Commits that the change feed remembers; a reader further behind drops all its caches.
+pub const FEED_COMMITS: usize = 4096;
+/// How often a request is run again when another writer was faster.
+pub const CONFLICT_RETRIES: usize = 24;
+/// Slots of the session cache: three times the clients of the model user, a few MiB at most.
+pub const SESSION_SLOTS: usize = 4096;
+/// Entities and their policies that a node keeps at hand.
+pub const MOUNTS: usize = 10_000;
+/// Most policies of one token.
+pub const TOKEN_POLICIES: usize = 256;
+/// Largest text of one policy, in bytes.
+pub const POLICY_BYTES: usize = 1 << 20;
+/// Most metadata pairs of a token or an alias.
+pub const METADATA_PAIRS: usize = 64;
+/// Longest key or value of metadata, in bytes.
+pub const METADATA_BYTES: usize = 512;
+/// Connections that one listener serves at once; the next waits in the kernel's queue.
+pub const CONNECTIONS: usize = 8192;
+/// Requests at work in the node at once.
+pub const IN_FLIGHT: usize = 16_384;
+/// Seconds that a client may take for its TLS handshake.
+pub const HANDSHAKE_SECONDS: u64 = 10;
+/// Seconds that a client may take to send its headers.
+pub const HEADER_SECONDS: u64 = 10;
+/// Seconds that a client may take to send its body.
+pub const BODY_SECONDS: u64 = 30;
+/// Seconds that one request may take in all, as Vault's default.
+pub const REQUEST_SECONDS: u64 = 90;
+/// Seconds that requests in flight get when the node seals or stops.
+pub const DRAIN_SECONDS: u64 = 5;
+/// Audit lines waiting for one device.
+pub const AUDIT_QUEUE: usize = 16_384;
+/// Milliseconds that a request waits for an audit device before it fails with 503.
+pub const AUDIT_MILLISECONDS: u64 = 2_000;
+/// Streams of one HTTP/2 connection.
+pub const HTTP2_STREAMS: u32 = 256;
+/// Bytes that `sys/tools/random` gives at most, as Vault's.
+pub const RANDOM_BYTES: usize = 128 << 10;
+/// Leases below one prefix that one call revokes before it hands the rest to the background.
+pub const REVOKE_AT_ONCE: usize = 10_000;
