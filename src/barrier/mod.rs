@@ -1,1 +1,171 @@
-//! The encryption around everything that storage holds.
+//! The encryption around everything that storage holds: values, names, and the keyring that opens them.
+//!
+//! A [`Barrier`] is made from a root key and lives until it is sealed. Code reaches storage through a [`View`] of it.
+
+mod envelope;
+mod keyring;
+mod names;
+mod txn;
+mod view;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+pub use keyring::{Keyring, TermInfo};
+pub use txn::{Rows, Txn};
+pub use view::{Reading, View};
+
+use crate::base::{Error, Key, Result, Rng, Secret, Timestamp};
+use crate::storage::{Batch, Change, Expect, Storage, Version};
+
+/// Where the keyring lies, sealed under the root key. Its name is not encrypted: it opens the others.
+pub const KEYRING: &str = "core/keyring";
+
+/// An open store. Sealing takes the keys out of it, so that a straggler gets [`Error::Sealed`].
+pub struct Barrier {
+    storage: Arc<dyn Storage>,
+    keys: ArcSwapOption<Keyring>,
+    rng: Arc<dyn Rng>,
+}
+
+impl Barrier {
+    /// Makes a new keyring, sealed under this root key, and the barrier that uses it. The row is for the caller to
+    /// commit, together with all else that makes a store initialised.
+    ///
+    /// # Errors
+    /// When the keyring cannot be written down.
+    pub fn create(
+        storage: Arc<dyn Storage>,
+        rng: Arc<dyn Rng>,
+        root_key: &Secret<Vec<u8>>,
+        now: Timestamp,
+    ) -> Result<(Arc<Self>, (String, Change))> {
+        let keyring = Keyring::create(rng.as_ref(), now)?;
+        let row = (KEYRING.to_owned(), Change::Put(keyring.seal(root_key, rng.as_ref())?));
+        Ok((Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), rng }), row))
+    }
+
+    /// Opens the keyring with this root key.
+    ///
+    /// # Errors
+    /// [`Error::Uninitialized`] without a keyring, [`Error::Invalid`] for a wrong key.
+    pub fn open(storage: Arc<dyn Storage>, rng: Arc<dyn Rng>, root_key: &Secret<Vec<u8>>) -> Result<Arc<Self>> {
+        let mut row = None;
+        storage.read(&mut |s| {
+            row = s.get(KEYRING)?;
+            Ok(())
+        })?;
+        let row = row.ok_or(Error::Uninitialized)?;
+        let keyring = Keyring::open(root_key, &row.value)?;
+        Ok(Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), rng }))
+    }
+
+    /// The whole store, from the top.
+    pub fn view(self: &Arc<Self>) -> View {
+        View::root(self.clone())
+    }
+
+    /// Takes the keys away. The last reader that still holds them wipes them.
+    pub fn seal(&self) {
+        self.keys.store(None);
+    }
+
+    /// The store below.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// The source of chance that nonces come from.
+    pub fn rng(&self) -> &Arc<dyn Rng> {
+        &self.rng
+    }
+
+    /// The keys, for as long as the guard lives.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`].
+    pub fn keys(&self) -> Result<Arc<Keyring>> {
+        self.keys.load_full().ok_or(Error::Sealed)
+    }
+
+    /// A key of its own for one purpose, the same after every unseal.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`].
+    pub fn derive(&self, purpose: &str) -> Result<Secret<Vec<u8>>> {
+        self.keys()?.derive(purpose)
+    }
+
+    /// Adds a term to the keyring: new values are written with it, old ones stay readable.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`], [`Error::Conflict`] after a rotation on another node, and those of storage.
+    pub async fn rotate(&self, root_key: &Secret<Vec<u8>>, now: Timestamp) -> Result<()> {
+        let next = self.keys()?.with_new_term(self.rng.as_ref(), now)?;
+        self.replace_keyring(next, root_key, Batch::default()).await
+    }
+
+    /// Seals the keyring under another root key, in one commit with what `batch` says.
+    ///
+    /// # Errors
+    /// As [`Barrier::rotate`].
+    pub async fn rekey(&self, root_key: &Secret<Vec<u8>>, batch: Batch) -> Result<()> {
+        let keyring = self.keys()?.as_ref().clone();
+        self.replace_keyring(keyring, root_key, batch).await
+    }
+
+    async fn replace_keyring(&self, next: Keyring, root_key: &Secret<Vec<u8>>, mut batch: Batch) -> Result<()> {
+        let mut version = None;
+        self.storage.read(&mut |s| {
+            version = s.get(KEYRING)?.map(|row| row.version);
+            Ok(())
+        })?;
+        let version = version.ok_or(Error::Uninitialized)?;
+        batch.expects.push((KEYRING.to_owned(), Expect::Version(version)));
+        batch.changes.push((KEYRING.to_owned(), Change::Put(next.seal(root_key, self.rng.as_ref())?)));
+        self.storage.commit(batch).await?;
+        self.keys.store(Some(Arc::new(next)));
+        Ok(())
+    }
+
+    /// Opens the keyring row again, after another node changed it.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`], or when the row does not open with this key.
+    pub fn reread(&self, root_key: &Secret<Vec<u8>>) -> Result<()> {
+        self.keys()?;
+        let mut row = None;
+        self.storage.read(&mut |s| {
+            row = s.get(KEYRING)?;
+            Ok(())
+        })?;
+        let row = row.ok_or(Error::Uninitialized)?;
+        self.keys.store(Some(Arc::new(Keyring::open(root_key, &row.value)?)));
+        Ok(())
+    }
+
+    /// Makes the batch of a transaction: names and values encrypted.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`].
+    pub fn batch(&self, txn: &Txn) -> Result<Batch> {
+        txn.sealed(self)
+    }
+
+    /// Commits a transaction.
+    ///
+    /// # Errors
+    /// As [`Storage::commit`], and what the transaction's own functions answer.
+    pub async fn commit(self: &Arc<Self>, txn: Txn) -> Result<Version> {
+        txn.commit(self).await
+    }
+
+    /// The plain form of a stored key, for caches that hear of it from the feed. `None` for what is not below the barrier.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`].
+    pub fn open_key(&self, stored: &str) -> Result<Option<Key>> {
+        Ok(names::open_key(&self.keys()?, stored))
+    }
+}

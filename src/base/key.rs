@@ -40,6 +40,15 @@ impl Key {
         self
     }
 
+    /// This key and all segments of another below it.
+    #[must_use]
+    pub fn append(mut self, below: &Self) -> Self {
+        if !below.0.is_empty() {
+            self.push(&below.0);
+        }
+        self
+    }
+
     fn push(&mut self, segment: &str) {
         if !self.0.is_empty() {
             self.0.push('/');

@@ -1,0 +1,174 @@
+//! A part of the store, seen through the barrier: keys below one prefix, values as what they are.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::{Barrier, Keyring, Txn, envelope, names};
+use crate::base::{Error, Key, Result, Secret};
+use crate::storage::{Snapshot, Version};
+
+/// The barrier with a prefix, and the guard that every batch from here expects.
+#[derive(Clone)]
+pub struct View {
+    barrier: Arc<Barrier>,
+    prefix: Key,
+    guard: Option<Key>,
+}
+
+impl View {
+    /// The whole store.
+    pub(super) fn root(barrier: Arc<Barrier>) -> Self {
+        Self { barrier, prefix: Key::default(), guard: None }
+    }
+
+    /// What lies below these names.
+    #[must_use]
+    pub fn sub(&self, path: &str) -> Self {
+        Self { barrier: self.barrier.clone(), prefix: self.prefix.clone().join(path), guard: self.guard.clone() }
+    }
+
+    /// The same, whose batches succeed only while this key (from the top of the store) exists.
+    #[must_use]
+    pub fn guarded(mut self, guard: Key) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// The barrier it looks through.
+    pub const fn barrier(&self) -> &Arc<Barrier> {
+        &self.barrier
+    }
+
+    /// From the top of the store.
+    pub fn absolute(&self, key: &Key) -> Key {
+        self.prefix.clone().append(key)
+    }
+
+    /// Where it begins.
+    pub const fn prefix(&self) -> &Key {
+        &self.prefix
+    }
+
+    /// Reads several things from one consistent snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`], what `f` answers, and those of storage.
+    pub fn read<R>(&self, mut f: impl FnMut(&Reading<'_>) -> Result<R>) -> Result<R> {
+        let keys = self.barrier.keys()?;
+        let prefix = names::seal_key(&keys, &self.prefix);
+        let mut answer = None;
+        self.barrier.storage().read(&mut |snapshot| {
+            answer = Some(f(&Reading { snapshot, keys: &keys, prefix: &prefix })?);
+            Ok(())
+        })?;
+        answer.ok_or_else(|| Error::internal("a snapshot was not read"))
+    }
+
+    /// One value.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
+        self.read(|r| r.get(key))
+    }
+
+    /// The names directly below a key, sorted, folders with their slash.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub fn list(&self, folder: &Key) -> Result<Vec<String>> {
+        self.read(|r| r.list(folder))
+    }
+
+    /// A transaction that starts empty.
+    pub fn txn(&self) -> Txn {
+        Txn::new(self.clone(), self.guard.clone())
+    }
+}
+
+/// One consistent snapshot of a view.
+pub struct Reading<'a> {
+    snapshot: &'a dyn Snapshot,
+    keys: &'a Keyring,
+    prefix: &'a str,
+}
+
+impl Reading<'_> {
+    /// One value.
+    ///
+    /// # Errors
+    /// When it cannot be read or does not open.
+    pub fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
+        Ok(self.versioned(key)?.map(|(_, value)| value))
+    }
+
+    /// One value and its version.
+    ///
+    /// # Errors
+    /// As [`Reading::get`].
+    pub fn versioned<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<(Version, T)>> {
+        let place = names::seal_segments(self.keys, self.prefix, key.segments());
+        let Some(row) = self.snapshot.get(&place)? else { return Ok(None) };
+        Ok(Some((row.version, decode(&envelope::open(self.keys, &place, &row.value)?)?)))
+    }
+
+    /// The names directly below a key, sorted, folders with their slash.
+    ///
+    /// # Errors
+    /// As [`Reading::get`].
+    pub fn list(&self, folder: &Key) -> Result<Vec<String>> {
+        let place = names::seal_segments(self.keys, self.prefix, folder.segments());
+        let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
+        let mut names = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.snapshot.children(&prefix, &after, crate::base::limits::BATCH_KEYS)?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(last);
+            for stored in &page {
+                let (bare, slash) = stored.strip_suffix('/').map_or((stored.as_str(), ""), |bare| (bare, "/"));
+                // What does not open was put there by someone without our keys.
+                if let Some(mut name) = names::open_segment(self.keys, &place, bare) {
+                    name.push_str(slash);
+                    names.push(name);
+                }
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The first rows below a key in the order of storage, which is that of time for ordered segments; keys are as
+    /// seen from `folder`.
+    ///
+    /// # Errors
+    /// As [`Reading::get`].
+    pub fn first<T: DeserializeOwned>(&self, folder: &Key, limit: usize) -> Result<Vec<(Key, T)>> {
+        let place = names::seal_segments(self.keys, self.prefix, folder.segments());
+        let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
+        let mut found = Vec::new();
+        for (stored, row) in self.snapshot.scan(&prefix, "", limit)? {
+            let Some(key) = names::open_below(self.keys, &place, &stored[prefix.len()..]) else { continue };
+            found.push((key, decode(&envelope::open(self.keys, &stored, &row.value)?)?));
+        }
+        Ok(found)
+    }
+
+    /// The keys of the first rows below a key, in the order of storage, as seen from `folder`.
+    ///
+    /// # Errors
+    /// As [`Reading::get`].
+    pub fn first_keys(&self, folder: &Key, limit: usize) -> Result<Vec<Key>> {
+        let place = names::seal_segments(self.keys, self.prefix, folder.segments());
+        let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
+        let rows = self.snapshot.scan(&prefix, "", limit)?;
+        Ok(rows.iter().filter_map(|(s, _)| names::open_below(self.keys, &place, &s[prefix.len()..])).collect())
+    }
+}
+
+/// The value of opened bytes.
+pub(super) fn decode<T: DeserializeOwned>(bytes: &Secret<Vec<u8>>) -> Result<T> {
+    // Without serde's text, which can quote the value.
+    serde_json::from_slice(bytes.reveal()).map_err(|_| Error::internal("a stored value is not what it should be"))
+}

@@ -1,0 +1,166 @@
+//! What a handler is given: its engine, its part of the store, time, chance, and the facts of the request.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::{Limits, Mount};
+use crate::barrier::{Txn, View};
+use crate::base::{Clock, Json, Key, Operation, Path, Result, Rng, Timestamp};
+
+/// Who asks, after authentication. Empty for endpoints that need no token.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// The keyed digest under which the token is stored; empty without a token.
+    pub token_id: String,
+    /// The token's accessor; empty for batch tokens.
+    pub accessor: String,
+    /// The name that logs show.
+    pub display_name: String,
+    /// All policies, those of the identity included.
+    pub policies: Vec<String>,
+    /// The entity behind the token; may be empty.
+    pub entity_id: String,
+    /// Whether it is a batch token.
+    pub batch: bool,
+    /// Whether it is a root token.
+    pub root: bool,
+}
+
+/// A certificate that the client showed in its TLS handshake. It proves a key, nothing else: the chain was not checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCert {
+    /// The certificates as sent, the client's own first, in DER.
+    pub chain: Arc<[Vec<u8>]>,
+}
+
+/// The bytes of a request, for endpoints that say `.raw()`.
+#[derive(Clone, Debug, Default)]
+pub struct RawRequest {
+    /// The HTTP method.
+    pub method: String,
+    /// Headers, names in lower case; those that carry tokens are not among them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// All that a handler gets beside its engine and parameters.
+#[derive(Clone)]
+pub struct Frame {
+    /// The mount at which the request arrived.
+    pub mount: Arc<Mount>,
+    /// The lease times in effect there.
+    pub limits: Limits,
+    /// The mount's part of the store.
+    pub view: View,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub rng: Arc<dyn Rng>,
+    /// The request's id.
+    pub request_id: Arc<str>,
+    /// The verb.
+    pub operation: Operation,
+    /// The whole canonical path.
+    pub path: Arc<Path>,
+    /// Who asks.
+    pub caller: Arc<Caller>,
+    /// Where the connection comes from.
+    pub client_addr: Option<IpAddr>,
+    /// What the client showed in its handshake.
+    pub client_cert: Option<ClientCert>,
+    /// For `.raw()` endpoints.
+    pub raw: Option<Arc<RawRequest>>,
+    /// The policies' word on whether the thing existed: true when the grant says create.
+    pub creating: bool,
+}
+
+/// A request at its handler.
+pub struct Cx<E> {
+    engine: Arc<E>,
+    frame: Frame,
+}
+
+impl<E> Cx<E> {
+    pub(super) const fn new(engine: Arc<E>, frame: Frame) -> Self {
+        Self { engine, frame }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Arc<E> {
+        &self.engine
+    }
+
+    /// The facts, for handing on.
+    pub const fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.frame.clock.now()
+    }
+
+    /// Chance.
+    pub fn rng(&self) -> &dyn Rng {
+        self.frame.rng.as_ref()
+    }
+
+    /// The mount's part of the store.
+    pub fn view(&self) -> &View {
+        &self.frame.view
+    }
+
+    /// A transaction on the mount's part of the store.
+    pub fn txn(&self) -> Txn {
+        self.frame.view.txn()
+    }
+
+    /// Reads one value.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    pub fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
+        self.frame.view.get(key)
+    }
+
+    /// Lists the names below a key.
+    ///
+    /// # Errors
+    /// As [`View::list`].
+    pub fn list(&self, folder: &Key) -> Result<Vec<String>> {
+        self.frame.view.list(folder)
+    }
+
+    /// One header of a `.raw()` request.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let raw = self.frame.raw.as_ref()?;
+        raw.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+impl<E> Deref for Cx<E> {
+    type Target = Frame;
+    fn deref(&self) -> &Frame {
+        &self.frame
+    }
+}
+
+impl<E> Clone for Cx<E> {
+    fn clone(&self) -> Self {
+        Self { engine: self.engine.clone(), frame: self.frame.clone() }
+    }
+}
+
+/// What of a list's names was asked for: `after` and `limit` of the query, as OpenBao pages.
+pub fn page(names: Vec<String>, after: Option<&str>, limit: Option<i64>) -> Vec<Json> {
+    let limit = match limit {
+        Some(n) if n > 0 => usize::try_from(n).unwrap_or(usize::MAX),
+        _ => usize::MAX,
+    };
+    let names = names.into_iter().filter(|n| after.is_none_or(|a| n.as_str() > a));
+    names.take(limit).map(Json::from).collect()
+}

@@ -1,0 +1,192 @@
+//! What a handler answers, with the change that goes with it.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::token_rules::TokenKind;
+use crate::barrier::Txn;
+use crate::base::json::Map;
+use crate::base::{Json, Ttl};
+
+/// An answer, and the change to commit before it is given.
+pub struct Reply {
+    /// What the client gets.
+    pub body: Body,
+    /// Words for people beside it.
+    pub warnings: Vec<String>,
+    /// A status other than the body's own, such as 404 with data for a deleted version.
+    pub status: Option<u16>,
+    /// The change.
+    pub txn: Option<Txn>,
+}
+
+/// The kinds of answer.
+pub enum Body {
+    /// 204.
+    Empty,
+    /// The `data` of the envelope.
+    Data(Map),
+    /// Data that is taken back when its lease ends.
+    Leased(Leased),
+    /// A token to be made.
+    Login(Box<Login>),
+    /// Bytes as they are: CRL, OCSP, ACME.
+    Raw {
+        /// The HTTP status.
+        status: u16,
+        /// The media type.
+        media_type: &'static str,
+        /// More headers.
+        headers: Vec<(&'static str, String)>,
+        /// The body.
+        bytes: Vec<u8>,
+    },
+}
+
+/// Data under a lease.
+pub struct Leased {
+    /// The `data` of the envelope.
+    pub data: Map,
+    /// How long; 0 for the mount's default.
+    pub ttl: Ttl,
+    /// At most, with all renewals; 0 for the mount's.
+    pub max_ttl: Ttl,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// What the engine needs to renew or revoke it.
+    pub internal: Json,
+}
+
+/// Whom an auth method recognised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// The name, canonical, unique within the mount.
+    pub name: String,
+    /// What the method knows of it.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A login that succeeded: what its token shall be.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Login {
+    /// The name that logs show; the vault puts the mount's in front.
+    pub display_name: String,
+    /// The policies that the method gives.
+    pub policies: Vec<String>,
+    /// Without the policy `default`.
+    pub no_default_policy: bool,
+    /// What the token carries for people.
+    pub metadata: BTreeMap<String, String>,
+    /// Who it is, for identity.
+    pub alias: Option<Alias>,
+    /// 0 for the mount's default.
+    pub ttl: Ttl,
+    /// 0 for the mount's.
+    pub max_ttl: Ttl,
+    /// A hard end; 0 for none.
+    pub explicit_max_ttl: Ttl,
+    /// For tokens that live as long as they are renewed; 0 for none.
+    pub period: Ttl,
+    /// 0 for no count.
+    pub num_uses: u64,
+    /// Where the token may be used from; empty for anywhere.
+    pub bound_cidrs: Vec<IpNet>,
+    /// Service, batch, or as the mount says.
+    pub kind: TokenKind,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// What the method needs to renew it.
+    pub internal: Json,
+}
+
+/// A method's word on a renewal: what of the login changed. 0 keeps what was.
+#[derive(Clone, Debug, Default)]
+pub struct Renewal {
+    /// The time to give.
+    pub ttl: Ttl,
+    /// At most, from the issue.
+    pub max_ttl: Ttl,
+    /// The period.
+    pub period: Ttl,
+    /// New internal data, if any.
+    pub internal: Option<Json>,
+}
+
+impl Reply {
+    fn of(body: Body, txn: Option<Txn>) -> Self {
+        Self { body, warnings: Vec::new(), status: None, txn }
+    }
+
+    /// 204, after this change.
+    pub fn empty(txn: Txn) -> Self {
+        Self::of(Body::Empty, Some(txn))
+    }
+
+    /// 204, nothing changed.
+    pub fn nothing() -> Self {
+        Self::of(Body::Empty, None)
+    }
+
+    /// Data.
+    pub fn data(data: impl Into<Map>) -> Self {
+        Self::of(Body::Data(data.into()), None)
+    }
+
+    /// Data, written as `serde_json::json!` writes it. Anything but an object is an empty one.
+    pub fn json(data: serde_json::Value) -> Self {
+        match Json::from(data) {
+            Json::Object(map) => Self::data(map),
+            _ => Self::data(Map::new()),
+        }
+    }
+
+    /// A list of names; none is 404 without a text, as Vault answers.
+    pub fn list(keys: Vec<impl Into<Json>>) -> Self {
+        let keys: Vec<Json> = keys.into_iter().map(Into::into).collect();
+        if keys.is_empty() {
+            let mut reply = Self::data(Map::new());
+            reply.status = Some(404);
+            return reply;
+        }
+        Self::data([("keys".to_owned(), Json::Array(keys))])
+    }
+
+    /// Data under a lease.
+    pub fn leased(leased: Leased) -> Self {
+        Self::of(Body::Leased(leased), None)
+    }
+
+    /// A login.
+    pub fn login(login: Login) -> Self {
+        Self::of(Body::Login(Box::new(login)), None)
+    }
+
+    /// Bytes as they are.
+    pub fn raw(status: u16, media_type: &'static str, bytes: Vec<u8>) -> Self {
+        Self::of(Body::Raw { status, media_type, headers: Vec::new(), bytes }, None)
+    }
+
+    /// With this change.
+    #[must_use]
+    pub fn with(mut self, txn: Txn) -> Self {
+        self.txn = Some(txn);
+        self
+    }
+
+    /// With this status.
+    #[must_use]
+    pub const fn status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// With these words.
+    #[must_use]
+    pub fn warning(mut self, text: impl Into<String>) -> Self {
+        self.warnings.push(text.into());
+        self
+    }
+}
