@@ -1,1 +1,16 @@
 //! The one door to every cryptographic primitive.
+//!
+//! No other layer names a cryptographic crate, so that one of them can be exchanged here.
+
+pub mod aead;
+pub mod error;
+pub mod mac;
+pub mod random;
+pub mod shamir;
+pub mod siv;
+
+pub use aead::AeadKey;
+pub use error::{Error, Result};
+pub use mac::{HmacKey, hkdf_sha256, hmac_sha256, same, sha256};
+pub use random::{SystemRng, base62};
+pub use siv::NameKey;
