@@ -45,7 +45,7 @@ pub fn open_with(key: &AeadKey, place: &str, bytes: &[u8]) -> Result<Secret<Vec<
     let mut nonce = [0; 12];
     nonce.copy_from_slice(&bytes[5..HEAD]);
     let value = key.open(nonce, place.as_bytes(), &bytes[HEAD..]);
-    Ok(value.map_err(|_| Error::internal("a stored value does not open: it was changed or moved"))?.into())
+    value.map_err(|_| Error::internal("a stored value does not open: it was changed or moved"))
 }
 
 fn term_of(bytes: &[u8]) -> Result<u32> {

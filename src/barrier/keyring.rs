@@ -1,6 +1,7 @@
 //! The keyring: the keys of all terms, the name key, and the key that others are derived from.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,10 +25,10 @@ pub struct TermInfo {
 #[derive(Clone)]
 pub struct Keyring {
     stored: Stored,
-    terms: BTreeMap<u32, AeadKey>,
+    terms: BTreeMap<u32, Arc<AeadKey>>,
     active: u32,
-    active_key: AeadKey,
-    names: NameKey,
+    active_key: Arc<AeadKey>,
+    names: Arc<NameKey>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -60,11 +61,11 @@ impl Keyring {
     fn build(stored: Stored) -> Result<Self> {
         let mut terms = BTreeMap::new();
         for term in &stored.terms {
-            terms.insert(term.term, AeadKey::new(term.key.reveal())?);
+            terms.insert(term.term, Arc::new(AeadKey::from_bytes(&term.key)?));
         }
         let (&active, active_key) = terms.last_key_value().ok_or_else(|| Error::internal("the keyring is empty"))?;
         let active_key = active_key.clone();
-        let names = NameKey::new(stored.names.reveal())?;
+        let names = Arc::new(NameKey::from_bytes(&stored.names)?);
         Ok(Self { stored, terms, active, active_key, names })
     }
 
@@ -78,17 +79,17 @@ impl Keyring {
     /// Writes it down, sealed under a root key.
     pub fn seal(&self, root_key: &Secret<Vec<u8>>, rng: &dyn Rng) -> Result<Vec<u8>> {
         let text = Secret::new(serde_json::to_vec(&self.stored).map_err(Error::internal)?);
-        envelope::seal_with(&AeadKey::new(root_key.reveal())?, 0, rng, KEYRING, text.reveal())
+        envelope::seal_with(&AeadKey::from_bytes(root_key)?, 0, rng, KEYRING, text.reveal())
     }
 
     /// Opens what [`Keyring::seal`] wrote.
     pub fn open(root_key: &Secret<Vec<u8>>, bytes: &[u8]) -> Result<Self> {
-        let text = envelope::open_with(&AeadKey::new(root_key.reveal())?, KEYRING, bytes)?;
+        let text = envelope::open_with(&AeadKey::from_bytes(root_key)?, KEYRING, bytes)?;
         Self::build(serde_json::from_slice(text.reveal()).map_err(|_| Error::internal("the keyring is damaged"))?)
     }
 
     /// The term that new values are written with, and its key.
-    pub const fn active(&self) -> (u32, &AeadKey) {
+    pub fn active(&self) -> (u32, &AeadKey) {
         (self.active, &self.active_key)
     }
 
@@ -100,17 +101,19 @@ impl Keyring {
 
     /// The key of a term.
     pub fn term(&self, term: u32) -> Option<&AeadKey> {
-        if term == self.active { Some(&self.active_key) } else { self.terms.get(&term) }
+        if term == self.active { Some(&self.active_key) } else { self.terms.get(&term).map(Arc::as_ref) }
     }
 
     /// The key of names.
-    pub const fn names(&self) -> &NameKey {
+    pub fn names(&self) -> &NameKey {
         &self.names
     }
 
     /// A key for one purpose (HKDF-SHA256, RFC 5869).
     pub fn derive(&self, purpose: &str) -> Result<Secret<Vec<u8>>> {
-        Ok(mac::hkdf_sha256(self.stored.derive.reveal(), b"warifu", purpose.as_bytes(), 32)?)
+        let mut key = Secret::new(vec![0; 32]);
+        mac::hkdf_sha256(self.stored.derive.reveal(), b"warifu", &[purpose.as_bytes()], key.reveal_mut())?;
+        Ok(key)
     }
 }
 

@@ -166,6 +166,7 @@ impl Barrier {
     /// # Errors
     /// [`Error::Sealed`].
     pub fn open_key(&self, stored: &str) -> Result<Option<Key>> {
-        Ok(names::open_key(&self.keys()?, stored))
+        let keys = self.keys()?;
+        Ok(names::open_key(&keys, stored))
     }
 }

@@ -7,28 +7,28 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 
 use super::keyring::Keyring;
-use crate::base::Key;
 use crate::base::key::Segment;
+use crate::base::{Key, Result};
 
 /// The stored form of these segments below `parent` (itself in stored form, empty for the top).
-pub fn seal_segments<'a>(keys: &Keyring, parent: &str, segments: impl Iterator<Item = Segment<'a>>) -> String {
+pub fn seal_segments<'a>(keys: &Keyring, parent: &str, segments: impl Iterator<Item = Segment<'a>>) -> Result<String> {
     let mut path = String::with_capacity(parent.len() + 96);
     path.push_str(parent);
     for segment in segments {
         let sealed = match segment {
             Segment::Ordered(number) => format!("!{number}"),
-            Segment::Name(name) => BASE64.encode(keys.names().seal(&[path.as_bytes()], name.as_bytes())),
+            Segment::Name(name) => BASE64.encode(keys.names().seal(&[path.as_bytes()], name.as_bytes())?),
         };
         if !path.is_empty() {
             path.push('/');
         }
         path.push_str(&sealed);
     }
-    path
+    Ok(path)
 }
 
 /// The stored form of a whole key.
-pub fn seal_key(keys: &Keyring, key: &Key) -> String {
+pub fn seal_key(keys: &Keyring, key: &Key) -> Result<String> {
     seal_segments(keys, "", key.segments())
 }
 

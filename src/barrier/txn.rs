@@ -131,7 +131,7 @@ impl Txn {
         let keys = barrier.keys()?;
         let mut stored = Vec::new();
         for key in self.updates.iter().flat_map(|(keys, _)| keys) {
-            stored.push(names::seal_key(&keys, key));
+            stored.push(names::seal_key(&keys, key)?);
         }
         drop(keys);
         let (updates, places, barrier_) = (self.updates, stored.clone(), barrier.clone());
@@ -163,10 +163,10 @@ impl Txn {
         let keys = barrier.keys()?;
         let mut batch = Batch::default();
         for (key, expect) in &self.expects {
-            batch.expects.push((names::seal_key(&keys, key), *expect));
+            batch.expects.push((names::seal_key(&keys, key)?, *expect));
         }
         for (key, value) in &self.changes {
-            let place = names::seal_key(&keys, key);
+            let place = names::seal_key(&keys, key)?;
             let change = match value {
                 Some(value) => Change::Put(envelope::seal(&keys, barrier.rng().as_ref(), &place, value.reveal())?),
                 None => Change::Delete,

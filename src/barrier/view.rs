@@ -56,7 +56,7 @@ impl View {
     /// [`Error::Sealed`], what `f` answers, and those of storage.
     pub fn read<R>(&self, mut f: impl FnMut(&Reading<'_>) -> Result<R>) -> Result<R> {
         let keys = self.barrier.keys()?;
-        let prefix = names::seal_key(&keys, &self.prefix);
+        let prefix = names::seal_key(&keys, &self.prefix)?;
         let mut answer = None;
         self.barrier.storage().read(&mut |snapshot| {
             answer = Some(f(&Reading { snapshot, keys: &keys, prefix: &prefix })?);
@@ -108,7 +108,7 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn versioned<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<(Version, T)>> {
-        let place = names::seal_segments(self.keys, self.prefix, key.segments());
+        let place = names::seal_segments(self.keys, self.prefix, key.segments())?;
         let Some(row) = self.snapshot.get(&place)? else { return Ok(None) };
         Ok(Some((row.version, decode(&envelope::open(self.keys, &place, &row.value)?)?)))
     }
@@ -118,7 +118,7 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn list(&self, folder: &Key) -> Result<Vec<String>> {
-        let place = names::seal_segments(self.keys, self.prefix, folder.segments());
+        let place = names::seal_segments(self.keys, self.prefix, folder.segments())?;
         let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
         let mut names = Vec::new();
         let mut after = String::new();
@@ -145,7 +145,7 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn first<T: DeserializeOwned>(&self, folder: &Key, limit: usize) -> Result<Vec<(Key, T)>> {
-        let place = names::seal_segments(self.keys, self.prefix, folder.segments());
+        let place = names::seal_segments(self.keys, self.prefix, folder.segments())?;
         let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
         let mut found = Vec::new();
         for (stored, row) in self.snapshot.scan(&prefix, "", limit)? {
@@ -160,7 +160,7 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn first_keys(&self, folder: &Key, limit: usize) -> Result<Vec<Key>> {
-        let place = names::seal_segments(self.keys, self.prefix, folder.segments());
+        let place = names::seal_segments(self.keys, self.prefix, folder.segments())?;
         let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
         let rows = self.snapshot.scan(&prefix, "", limit)?;
         Ok(rows.iter().filter_map(|(s, _)| names::open_below(self.keys, &place, &s[prefix.len()..])).collect())

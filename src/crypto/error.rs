@@ -40,9 +40,7 @@ impl Error {
 impl From<Error> for base::Error {
     fn from(cause: Error) -> Self {
         match cause {
-            Error::Invalid(_) | Error::Unsupported(_) | Error::Signature => {
-                base::Error::Invalid(cause.to_string())
-            }
+            Error::Invalid(_) | Error::Unsupported(_) | Error::Signature => base::Error::Invalid(cause.to_string()),
             // Who opens what a client sent (transit) says so itself, with a better text.
             Error::Open | Error::Primitive(_) => base::Error::internal(cause),
         }

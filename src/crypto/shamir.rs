@@ -28,12 +28,7 @@ type Coefficient = (IdentifierGf256, IdentifierGf256);
 ///
 /// # Errors
 /// `Invalid` unless 2 ≤ `threshold` ≤ `shares`.
-pub fn split(
-    secret: &Secret<[u8; 32]>,
-    shares: u8,
-    threshold: u8,
-    rng: &dyn Rng,
-) -> Result<Vec<Secret<Vec<u8>>>> {
+pub fn split(secret: &Secret<[u8; 32]>, shares: u8, threshold: u8, rng: &dyn Rng) -> Result<Vec<Secret<Vec<u8>>>> {
     if threshold < THRESHOLD_MIN {
         return Err(Error::invalid("threshold must be at least 2"));
     }
@@ -105,9 +100,7 @@ pub fn combine(shares: &[Secret<Vec<u8>>]) -> Result<Secret<Vec<u8>>> {
         first.extend_from_slice(&share[..len - 1]);
         turned.reveal_mut().push(first);
     }
-    Gf256::combine_bytes(turned.reveal())
-        .map(Secret::new)
-        .map_err(|_| Error::Primitive("combining shares"))
+    Gf256::combine_bytes(turned.reveal()).map(Secret::new).map_err(|_| Error::Primitive("combining shares"))
 }
 
 /// As many different x as there are shares: the start of a random order of 1..=255.
@@ -213,8 +206,7 @@ mod tests {
         assert!(vectors.len() >= 8);
         for vector in vectors {
             let secret = hex::decode(&vector.secret).unwrap();
-            let shares: Vec<_> =
-                vector.shares.iter().map(|share| Secret::new(hex::decode(share).unwrap())).collect();
+            let shares: Vec<_> = vector.shares.iter().map(|share| Secret::new(hex::decode(share).unwrap())).collect();
             let last = &shares[shares.len() - vector.threshold..];
             assert_eq!(combine(&shares[..vector.threshold]).unwrap().reveal(), &secret);
             assert_eq!(combine(last).unwrap().reveal(), &secret);

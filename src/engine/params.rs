@@ -115,9 +115,8 @@ impl<T: Scalar> Param for T {
 
     fn take(name: &'static str, args: &mut Args) -> Result<Self> {
         match args.take(name) {
-            Some(value) => T::read(value).map_err(|what| {
-                Error::invalid(format!("error converting input for field '{name}': {what}"))
-            }),
+            Some(value) => T::read(value)
+                .map_err(|what| Error::invalid(format!("error converting input for field '{name}': {what}"))),
             None => T::absent().ok_or_else(|| Error::invalid(format!("missing {name}"))),
         }
     }
@@ -420,8 +419,12 @@ mod tests {
     #[test]
     fn wrong_types_name_the_field_and_not_the_value() {
         for text in [
-            r#"{"name":{"canary":1}}"#, r#"{"name":"canary/x"}"#, r#"{"name":"a","ttl":"canary"}"#,
-            r#"{"name":"a","ttl":-5}"#, r#"{"name":"a","words":{"canary":1}}"#, r#"{"name":"a","type":["canary"]}"#,
+            r#"{"name":{"canary":1}}"#,
+            r#"{"name":"canary/x"}"#,
+            r#"{"name":"a","ttl":"canary"}"#,
+            r#"{"name":"a","ttl":-5}"#,
+            r#"{"name":"a","words":{"canary":1}}"#,
+            r#"{"name":"a","type":["canary"]}"#,
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!(error.status(), 400);

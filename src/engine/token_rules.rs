@@ -103,7 +103,11 @@ impl Param for TokenParams {
             field("token_period", "duration", "Makes the tokens periodic: renewable for ever, so long each time."),
             field("token_policies", "array", "Policies of the tokens."),
             field("token_ttl", "duration", "The first life of the tokens."),
-            field("token_type", "string", "Kind of the tokens: service, batch, default, default-service, default-batch."),
+            field(
+                "token_type",
+                "string",
+                "Kind of the tokens: service, batch, default, default-service, default-batch.",
+            ),
         ]
     }
 
@@ -169,10 +173,14 @@ impl TokenRules {
         }
         if self.token_type == TokenKind::Batch {
             if !self.token_period.is_zero() {
-                return Err(Error::invalid("'token_type' cannot be 'batch' or 'default_batch' when set to generate periodic tokens"));
+                return Err(Error::invalid(
+                    "'token_type' cannot be 'batch' or 'default_batch' when set to generate periodic tokens",
+                ));
             }
             if self.token_num_uses != 0 {
-                return Err(Error::invalid("'token_type' cannot be 'batch' or 'default_batch' when set to generate tokens with limited use count"));
+                return Err(Error::invalid(
+                    "'token_type' cannot be 'batch' or 'default_batch' when set to generate tokens with limited use count",
+                ));
             }
         }
         Ok(())
@@ -223,8 +231,7 @@ pub fn show_network(network: &IpNet) -> String {
 /// # Errors
 /// [`Error::Invalid`].
 pub fn policy_names(names: Vec<String>) -> Result<Vec<String>> {
-    let mut names: Vec<String> =
-        names.iter().map(|n| n.trim().to_lowercase()).filter(|n| !n.is_empty()).collect();
+    let mut names: Vec<String> = names.iter().map(|n| n.trim().to_lowercase()).filter(|n| !n.is_empty()).collect();
     if names.len() > limits::TOKEN_POLICIES {
         return Err(Error::invalid(format!("at most {} policies", limits::TOKEN_POLICIES)));
     }
