@@ -1,1 +1,274 @@
-//! The token store.
+//! The token store: what a token may do and how long it lives, found by a keyed digest of its text.
+//!
+//!     token/id/<digest>                    the token
+//!     token/accessor/<accessor>            its digest
+//!     token/child/<parent>/<digest>        who dies with whom
+//!     token/path/<path it came from>/<digest>
+//!     token/expiry/<time>/<digest>         who is to be revoked when
+//!
+//! The text of a token is nowhere in storage. Batch tokens are not in storage at all: they carry their own facts.
+
+mod batch;
+mod entry;
+pub mod roles;
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+
+pub use entry::{Kind, Token, Use};
+
+use crate::barrier::{Barrier, Txn, View};
+use crate::base::{Key, Result, Rng, Secret, Timestamp, ids, limits};
+use crate::crypto::aead::AeadKey;
+use crate::crypto::mac;
+
+/// Letters behind `hvs.` in a service token.
+const SERVICE_LETTERS: usize = 91;
+/// Letters behind `hvs.` in a root token: generate-root announces this length.
+pub const ROOT_LETTERS: usize = 24;
+/// Letters of an accessor.
+const ACCESSOR_LETTERS: usize = 24;
+
+/// The store.
+pub struct Tokens {
+    view: View,
+    digest_key: Secret<Vec<u8>>,
+    batch_key: AeadKey,
+}
+
+impl Tokens {
+    /// Opens the store; reads nothing.
+    ///
+    /// # Errors
+    /// [`crate::base::Error::Sealed`].
+    pub fn open(barrier: &Arc<Barrier>) -> Result<Self> {
+        let batch_key = AeadKey::from_bytes(&barrier.derive("batch token")?)?;
+        Ok(Self { view: barrier.view().sub("token"), digest_key: barrier.derive("token digest")?, batch_key })
+    }
+
+    /// The store's part of the barrier.
+    pub const fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The name under which a token is stored.
+    pub fn digest(&self, text: &Secret<String>) -> String {
+        BASE64.encode(mac::hmac_sha256(self.digest_key.reveal(), &[text.reveal().as_bytes()]))
+    }
+
+    /// The text of a new service token.
+    pub fn new_text(rng: &dyn Rng) -> Secret<String> {
+        Secret::new(format!("hvs.{}", ids::letters(rng, SERVICE_LETTERS).reveal()))
+    }
+
+    /// The text of a new root token.
+    pub fn new_root_text(rng: &dyn Rng) -> Secret<String> {
+        Secret::new(format!("hvs.{}", ids::letters(rng, ROOT_LETTERS).reveal()))
+    }
+
+    /// A new accessor.
+    pub fn new_accessor(rng: &dyn Rng) -> String {
+        ids::letters(rng, ACCESSOR_LETTERS).reveal().clone()
+    }
+
+    /// Whether a text can be a token at all.
+    pub fn plausible(text: &str) -> bool {
+        !text.is_empty() && text.len() <= limits::TOKEN_BYTES && text.bytes().all(|b| b.is_ascii_graphic())
+    }
+
+    /// Whether it has the form of a batch token.
+    pub fn is_batch(text: &str) -> bool {
+        text.starts_with("hvb.") || text.starts_with("b.")
+    }
+
+    /// The token stored under this digest, expired or not.
+    ///
+    /// # Errors
+    /// [`crate::base::Error::Sealed`] and those of storage.
+    pub fn get(&self, digest: &str) -> Result<Option<Token>> {
+        self.view.get(&id_key(digest))
+    }
+
+    /// The token of this accessor.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub fn by_accessor(&self, accessor: &str) -> Result<Option<Token>> {
+        if accessor.is_empty() || accessor.contains('/') {
+            return Ok(None);
+        }
+        self.view.read(|r| match r.get::<String>(&accessor_key(accessor))? {
+            Some(digest) => r.get(&id_key(&digest)),
+            None => Ok(None),
+        })
+    }
+
+    /// The facts that a batch token carries, if it is ours.
+    pub fn open_batch(&self, text: &Secret<String>) -> Option<Token> {
+        batch::open(&self.batch_key, text)
+    }
+
+    /// The text of a batch token with these facts.
+    ///
+    /// # Errors
+    /// [`crate::base::Error::Invalid`] if they are too many for a header.
+    pub fn seal_batch(&self, token: &Token, rng: &dyn Rng) -> Result<Secret<String>> {
+        batch::seal(&self.batch_key, token, rng)
+    }
+
+    /// Adds the rows of a new service token. Its parent, if any, must still exist at the commit.
+    ///
+    /// # Errors
+    /// When a row cannot be written down.
+    pub fn create(&self, token: &Token) -> Result<Txn> {
+        let mut txn = self.view.txn();
+        txn.create(&id_key(&token.id), token)?;
+        txn.create(&accessor_key(&token.accessor), &token.id)?;
+        txn.overwrite(&path_key(&token.path).join(&token.id), &())?;
+        if !token.parent.is_empty() {
+            txn.expect_present(&id_key(&token.parent));
+            txn.overwrite(&child_key(&token.parent).join(&token.id), &())?;
+        }
+        if let Some(expires) = token.expires {
+            txn.overwrite(&expiry_key(expires, &token.id), &())?;
+        }
+        Ok(txn)
+    }
+
+    /// Removes all rows of a token.
+    pub fn remove(&self, token: &Token) -> Txn {
+        let mut txn = self.view.txn();
+        txn.delete(&id_key(&token.id));
+        txn.delete(&accessor_key(&token.accessor));
+        txn.delete(&path_key(&token.path).join(&token.id));
+        if !token.parent.is_empty() {
+            txn.delete(&child_key(&token.parent).join(&token.id));
+        }
+        if let Some(expires) = token.expires {
+            txn.delete(&expiry_key(expires, &token.id));
+        }
+        txn
+    }
+
+    /// Changes a token that exists: its expiry row moves with it.
+    ///
+    /// # Errors
+    /// [`crate::base::Error::BadToken`] if it is gone; what `change` answers.
+    pub fn change(&self, digest: &str, change: impl FnOnce(&mut Token) -> Result<()>) -> Result<(Txn, Token)> {
+        let mut txn = self.view.txn();
+        let mut token: Token = txn.get(&id_key(digest))?.ok_or(crate::base::Error::BadToken)?;
+        let before = token.expires;
+        change(&mut token)?;
+        if token.expires != before {
+            if let Some(expires) = before {
+                txn.delete(&expiry_key(expires, digest));
+            }
+            if let Some(expires) = token.expires {
+                txn.overwrite(&expiry_key(expires, digest), &())?;
+            }
+        }
+        txn.put(&id_key(digest), &token)?;
+        Ok((txn, token))
+    }
+
+    /// Digests of tokens whose time has come, the oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<(Timestamp, String)>> {
+        let keys = self.view.read(|r| r.first_keys(&Key::new("expiry"), limit))?;
+        let due = keys.into_iter().filter_map(|key| {
+            let mut segments = key.segments();
+            let nanos = segments.next()?.number()?;
+            let digest = match segments.next()? {
+                crate::base::key::Segment::Name(name) => name.to_owned(),
+                crate::base::key::Segment::Ordered(_) => return None,
+            };
+            Some((Timestamp::from_nanosecond(i128::from(nanos)).ok()?, digest))
+        });
+        Ok(due.take_while(|(expires, _)| *expires <= now).collect())
+    }
+
+    /// Drops an expiry row whose token is gone.
+    pub fn forget_expiry(&self, expires: Timestamp, digest: &str) -> Txn {
+        let mut txn = self.view.txn();
+        txn.delete(&expiry_key(expires, digest));
+        txn
+    }
+
+    /// Digests of a token's children.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub fn children(&self, digest: &str) -> Result<Vec<String>> {
+        self.view.list(&child_key(digest))
+    }
+
+    /// Drops the row by which a child is found, where the child itself is gone.
+    pub fn forget_child(&self, parent: &str, child: &str) -> Txn {
+        let mut txn = self.view.txn();
+        txn.delete(&child_key(parent).join(child));
+        txn
+    }
+
+    /// Digests of tokens that came from a path or from below it.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub fn below_path(&self, path: &str, limit: usize) -> Result<Vec<String>> {
+        let keys = self.view.read(|r| r.first_keys(&path_key(path), limit))?;
+        Ok(keys.iter().filter_map(|k| k.as_str().rsplit('/').next().map(str::to_owned)).collect())
+    }
+
+    /// All accessors, sorted.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub fn accessors(&self) -> Result<Vec<String>> {
+        self.view.list(&Key::new("accessor"))
+    }
+
+    /// Takes one use of a counted token, exactly: a transaction whose commit fails with
+    /// [`crate::base::Error::BadToken`] when none is left.
+    pub fn spend(&self, digest: &str) -> Txn {
+        let mut txn = self.view.txn();
+        txn.update(&[id_key(digest)], |rows| {
+            let mut token: Token = rows.get(0)?.ok_or(crate::base::Error::BadToken)?;
+            if token.uses == Use::Counted(0) {
+                return Err(crate::base::Error::BadToken);
+            }
+            if let Use::Counted(left) = &mut token.uses {
+                *left -= 1;
+            }
+            rows.put(0, &token)
+        });
+        txn
+    }
+}
+
+/// The digest in a key below the store, if the key is that of a token itself: what a session cache must forget.
+pub fn digest_of(key: &Key) -> Option<&str> {
+    key.below(&Key::new("token/id"))
+}
+
+fn id_key(digest: &str) -> Key {
+    Key::new("id").join(digest)
+}
+
+fn accessor_key(accessor: &str) -> Key {
+    Key::new("accessor").join(accessor)
+}
+
+fn child_key(parent: &str) -> Key {
+    Key::new("child").join(parent)
+}
+
+fn path_key(path: &str) -> Key {
+    Key::new("path").join(path)
+}
+
+fn expiry_key(expires: Timestamp, digest: &str) -> Key {
+    Key::new("expiry").at(expires).join(digest)
+}
