@@ -93,6 +93,11 @@ impl Txn {
         self.expects.entry(self.view.absolute(key)).or_insert(Expect::Absent);
     }
 
+    /// Drops the expectation of a guard (from the top of the store) which the same commit makes.
+    pub fn forget_guard(&mut self, guard: &Key) {
+        self.expects.remove(guard);
+    }
+
     /// Adds a function that the writer runs on the present rows of these keys. It may run more than once.
     pub fn update(&mut self, keys: &[Key], f: impl Fn(&mut Rows<'_>) -> Result<()> + Send + Sync + 'static) {
         let keys = keys.iter().map(|key| self.view.absolute(key)).collect();

@@ -91,18 +91,7 @@ impl Json {
                 }
                 to.push(b']');
             }
-            Self::Object(map) => {
-                to.push(b'{');
-                for (i, (key, value)) in map.iter().enumerate() {
-                    if i > 0 {
-                        to.push(b',');
-                    }
-                    write_string(key, to);
-                    to.push(b':');
-                    value.write(to);
-                }
-                to.push(b'}');
-            }
+            Self::Object(map) => write_object(map, to),
         }
     }
 
@@ -113,6 +102,20 @@ impl Json {
         // Strings and numbers came in as UTF-8, and what is added is ASCII.
         String::from_utf8(bytes).unwrap_or_default()
     }
+}
+
+/// Writes an object.
+pub fn write_object(map: &Map, to: &mut Vec<u8>) {
+    to.push(b'{');
+    for (i, (key, value)) in map.iter().enumerate() {
+        if i > 0 {
+            to.push(b',');
+        }
+        write_string(key, to);
+        to.push(b':');
+        value.write(to);
+    }
+    to.push(b'}');
 }
 
 /// Writes a string with its quotes and escapes.

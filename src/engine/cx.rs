@@ -27,6 +27,8 @@ pub struct Caller {
     pub batch: bool,
     /// Whether it is a root token.
     pub root: bool,
+    /// The token itself, for the vault's own engines alone.
+    pub text: Option<crate::base::Secret<String>>,
 }
 
 /// A certificate that the client showed in its TLS handshake. It proves a key, nothing else: the chain was not checked.
@@ -76,6 +78,8 @@ pub struct Frame {
     pub raw: Option<Arc<RawRequest>>,
     /// The policies' word on whether the thing existed: true when the grant says create.
     pub creating: bool,
+    /// Whether the answer will be wrapped.
+    pub wrapping: bool,
 }
 
 /// A request at its handler.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cx::{Caller, ClientCert, Cx, Frame, RawRequest};
 pub use params::{Args, Field, Param, Params, Rest};
-pub use reply::{Alias, Body, Leased, Login, Renewal, Reply};
+pub use reply::{Alias, Body, Child, Leased, Login, Renewal, Reply};
 pub use routes::{At, Endpoint, Handling, Matched, Routes, Table};
 pub use token_rules::{TokenKind, TokenParams, TokenRules};
 

@@ -20,6 +20,8 @@ pub struct Reply {
     pub status: Option<u16>,
     /// The change.
     pub txn: Option<Txn>,
+    /// Wrapped for so long, as the answer to this path, whatever was asked for: for what was wrapped before.
+    pub rewrap: Option<(Ttl, String)>,
 }
 
 /// The kinds of answer.
@@ -32,6 +34,8 @@ pub enum Body {
     Leased(Leased),
     /// A token to be made.
     Login(Box<Login>),
+    /// An answer that was made before: what a wrapping token holds.
+    Whole(Json),
     /// Bytes as they are: CRL, OCSP, ACME.
     Raw {
         /// The HTTP status.
@@ -100,6 +104,26 @@ pub struct Login {
     pub renewable: bool,
     /// What the method needs to renew it.
     pub internal: Json,
+    /// For tokens made by tokens; the vault takes it from `auth/token/` alone.
+    #[serde(skip)]
+    pub child: Option<Child>,
+}
+
+/// What is particular to a token that a token makes.
+#[derive(Clone, Debug, Default)]
+pub struct Child {
+    /// The digest of the parent; empty for an orphan.
+    pub parent: String,
+    /// A text that was asked for.
+    pub text: Option<crate::base::Secret<String>>,
+    /// The token role; may be empty.
+    pub role: String,
+    /// The path that the token says it comes from.
+    pub path: String,
+    /// The entity of the parent; may be empty.
+    pub entity_id: String,
+    /// Without an end, as only root may ask.
+    pub endless: bool,
 }
 
 /// A method's word on a renewal: what of the login changed. 0 keeps what was.
@@ -117,7 +141,7 @@ pub struct Renewal {
 
 impl Reply {
     fn of(body: Body, txn: Option<Txn>) -> Self {
-        Self { body, warnings: Vec::new(), status: None, txn }
+        Self { body, warnings: Vec::new(), status: None, txn, rewrap: None }
     }
 
     /// 204, after this change.
@@ -164,6 +188,11 @@ impl Reply {
         Self::of(Body::Login(Box::new(login)), None)
     }
 
+    /// An answer that was made before.
+    pub fn whole(response: Json) -> Self {
+        Self::of(Body::Whole(response), None)
+    }
+
     /// Bytes as they are.
     pub fn raw(status: u16, media_type: &'static str, bytes: Vec<u8>) -> Self {
         Self::of(Body::Raw { status, media_type, headers: Vec::new(), bytes }, None)
@@ -180,6 +209,13 @@ impl Reply {
     #[must_use]
     pub const fn status(mut self, status: u16) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    /// Wrapped once more.
+    #[must_use]
+    pub fn rewrapped(mut self, ttl: Ttl, path: String) -> Self {
+        self.rewrap = Some((ttl, path));
         self
     }
 

@@ -130,6 +130,13 @@ impl Leases {
         Ok(txn)
     }
 
+    /// Takes a lease from the token that it belongs to, so that the token can go before it.
+    pub fn detach(&self, lease: &Lease) -> Txn {
+        let mut txn = self.view.txn();
+        txn.delete(&token_key(lease));
+        txn
+    }
+
     /// Leases whose time has come, the oldest first, at most `limit`.
     ///
     /// # Errors

@@ -1,1 +1,191 @@
 //! The engines that are always there: `sys/`, `auth/token/`, `identity/`, `cubbyhole/`.
+//!
+//! They turn requests into calls on the stores, which reach them as [`Handles`] at construction.
+
+pub mod audit;
+pub mod cubbyhole;
+pub mod identity;
+pub mod mounts;
+pub mod policies;
+mod sys;
+mod token;
+
+use std::sync::{Arc, Weak};
+
+pub use sys::Sys;
+pub use token::TokenEngine;
+
+use crate::audit::Broker;
+use crate::barrier::View;
+use crate::base::json::Map;
+use crate::base::{BoxFuture, Error, Json, Operation, Path, Result, Secret, Ttl};
+use crate::engine::{AnyEngine, Limits, Mount, Mounted};
+use crate::identity::Identities;
+use crate::lease::Leases;
+use crate::mount::Mounts;
+use crate::token::{Token, Tokens};
+
+/// What only a node can do. Implemented by the node.
+pub trait Control: Send + Sync {
+    /// Closes the barrier of this node.
+    fn seal(&self) -> BoxFuture<'_, Result<()>>;
+    /// Lets another node take over the background tasks.
+    fn step_down(&self) -> BoxFuture<'_, Result<()>>;
+    /// Adds a term to the keyring.
+    fn rotate(&self) -> BoxFuture<'_, Result<()>>;
+    /// Rereads the keyring, after another node changed it.
+    ///
+    /// # Errors
+    /// When it does not open any more.
+    fn keyring_changed(&self) -> Result<()>;
+    /// What `sys/key-status` says.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`].
+    fn key_status(&self) -> Result<Map>;
+    /// One step of a rekey.
+    fn rekey<'a>(&'a self, step: CeremonyStep<'a>) -> BoxFuture<'a, Result<Map>>;
+    /// One step of making a root token.
+    fn generate_root<'a>(&'a self, step: CeremonyStep<'a>) -> BoxFuture<'a, Result<Map>>;
+    /// What `sys/seal-status` says.
+    fn seal_status(&self) -> Map;
+}
+
+/// A step of a ceremony that needs a quorum of shares.
+pub enum CeremonyStep<'a> {
+    /// How far it is.
+    Status,
+    /// Starts it.
+    Start {
+        /// For a rekey: how many shares, and how many of them open.
+        shares: (u64, u64),
+        /// For a root token: the one-time pad that was given, if any.
+        otp: Option<&'a Secret<String>>,
+    },
+    /// Gives a share.
+    Offer {
+        /// The share, in hex or base64.
+        key: &'a Secret<String>,
+        /// The ceremony's nonce.
+        nonce: &'a str,
+    },
+    /// Ends it without a result.
+    Cancel,
+}
+
+/// What is to be taken back.
+pub enum Revocation<'a> {
+    /// A token by its digest, with all its children.
+    Token(&'a str),
+    /// A token by its digest; its children become orphans.
+    TokenAlone(&'a str),
+    /// A lease by its id.
+    Lease(&'a str),
+    /// All that came from a path or from below it.
+    Below(&'a str),
+    /// The same, whatever the engines say.
+    Force(&'a str),
+}
+
+/// A token's new end, as an answer that is complete.
+pub struct Renewed(pub Json);
+
+/// A lease's new end.
+pub struct RenewedLease {
+    /// From now.
+    pub ttl: Ttl,
+    /// Whether it can be renewed again.
+    pub renewable: bool,
+}
+
+/// What the vault does for its own engines. Implemented by the vault.
+pub trait Work: Send + Sync {
+    /// Takes back. Done when answered; safe to repeat.
+    fn revoke<'a>(&'a self, what: Revocation<'a>) -> BoxFuture<'a, Result<()>>;
+    /// Commits a change at once, for handlers that have more to do after it.
+    fn commit(&self, txn: crate::barrier::Txn) -> BoxFuture<'_, Result<()>>;
+    /// Finishes taking down mounts that have left the table.
+    fn unmounted(&self) -> BoxFuture<'_, Result<()>>;
+    /// Gives a token a new end. `increment` is what is asked for, 0 for what it had.
+    fn renew_token<'a>(&'a self, token: &'a Token, text: Secret<String>, increment: Ttl) -> BoxFuture<'a, Result<Renewed>>;
+    /// Gives a lease a new end.
+    fn renew_lease<'a>(&'a self, id: &'a str, increment: Ttl) -> BoxFuture<'a, Result<RenewedLease>>;
+    /// What a token may do at a path, in words.
+    ///
+    /// # Errors
+    /// When its policies cannot be read.
+    fn capabilities(&self, token: &Token, path: &Path) -> Result<Vec<&'static str>>;
+    /// Whether a token may do anything at or below a prefix.
+    ///
+    /// # Errors
+    /// When its policies cannot be read.
+    fn sees(&self, token: &Token, prefix: &str) -> Result<bool>;
+    /// Whether a token may do this.
+    ///
+    /// # Errors
+    /// When its policies cannot be read.
+    fn may(&self, token: &Token, operation: Operation, path: &Path, sudo: bool) -> Result<bool>;
+    /// All that a token may do, as `sys/internal/ui/resultant-acl` shows it.
+    ///
+    /// # Errors
+    /// When its policies cannot be read.
+    fn outline(&self, token: &Token) -> Result<Map>;
+    /// The token of a text, if it is valid now.
+    ///
+    /// # Errors
+    /// [`Error::BadToken`].
+    fn token_of(&self, text: &Secret<String>) -> Result<Token>;
+}
+
+/// What the system's engines work with.
+#[derive(Clone)]
+pub struct Handles {
+    /// The whole store.
+    pub view: View,
+    /// Tokens.
+    pub tokens: Arc<Tokens>,
+    /// Leases.
+    pub leases: Arc<Leases>,
+    /// Identities.
+    pub identities: Arc<Identities>,
+    /// The mounts in force.
+    pub mounts: Arc<Mounts>,
+    /// The audit log.
+    pub audit: Arc<Broker>,
+    /// What only a node can do.
+    pub control: Arc<dyn Control>,
+    /// What only the vault can do. Weak, since the vault holds its engines.
+    pub work: Weak<dyn Work>,
+    /// The system's lease times.
+    pub limits: Limits,
+    /// Where audit files may lie.
+    pub audit_rules: crate::audit::Rules,
+    /// Whether `sys/raw` answers.
+    pub raw_storage: bool,
+}
+
+impl Handles {
+    /// The vault.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`] when it is gone.
+    pub fn work(&self) -> Result<Arc<dyn Work>> {
+        self.work.upgrade().ok_or(Error::Sealed)
+    }
+}
+
+/// Whether a type is one of the vault's own.
+pub fn is_own(kind: &str) -> bool {
+    matches!(kind, "system" | "token" | "identity" | "cubbyhole")
+}
+
+/// Opens one of the vault's own engines; `None` for a type of the catalog.
+pub fn open(mount: &Mount, view: &View, handles: &Handles) -> Option<Result<Arc<dyn AnyEngine>>> {
+    Some(match mount.kind.as_str() {
+        "system" => Ok(Mounted::of(Sys { handles: handles.clone() })),
+        "token" => Ok(Mounted::of(TokenEngine { handles: handles.clone() })),
+        "identity" => Ok(Mounted::of(identity::IdentityEngine { handles: handles.clone() })),
+        "cubbyhole" => Mounted::<cubbyhole::Cubbyhole>::open(mount, view),
+        _ => return None,
+    })
+}

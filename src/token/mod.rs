@@ -5,6 +5,7 @@
 //!     token/child/<parent>/<digest>        who dies with whom
 //!     token/path/<path it came from>/<digest>
 //!     token/expiry/<time>/<digest>         who is to be revoked when
+//!     token/leaving/<digest>               who is gone, but has left something
 //!
 //! The text of a token is nowhere in storage. Batch tokens are not in storage at all: they carry their own facts.
 
@@ -222,6 +223,53 @@ impl Tokens {
         Ok(keys.iter().filter_map(|k| k.as_str().rsplit('/').next().map(str::to_owned)).collect())
     }
 
+    /// The names below a path from which tokens came.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub fn list_path(&self, path: &str) -> Result<Vec<String>> {
+        self.view.list(&path_key(path))
+    }
+
+    /// Drops the row by which a token is found under a path, where the token itself is gone.
+    pub fn forget_path(&self, path: &str, digest: &str) -> Txn {
+        let mut txn = self.view.txn();
+        txn.delete(&path_key(path).join(digest));
+        txn
+    }
+
+    /// Marks a token whose children, leases and cubbyhole are still to be removed.
+    ///
+    /// # Errors
+    /// When the mark cannot be written down.
+    pub fn mark_leaving(&self, digest: &str) -> Result<Txn> {
+        let mut txn = self.view.txn();
+        txn.overwrite(&leaving_key(digest), &())?;
+        Ok(txn)
+    }
+
+    /// Removes the mark.
+    pub fn unmark_leaving(&self, digest: &str) -> Txn {
+        let mut txn = self.view.txn();
+        txn.delete(&leaving_key(digest));
+        txn
+    }
+
+    /// Digests of marked tokens.
+    ///
+    /// # Errors
+    /// As [`Tokens::get`].
+    pub fn leaving(&self) -> Result<Vec<String>> {
+        self.view.list(&Key::new("leaving"))
+    }
+
+    /// Makes a commit fail unless the token still exists: what hangs on a token is not made after its end.
+    pub fn expect_alive(&self, digest: &str) -> Txn {
+        let mut txn = self.view.txn();
+        txn.expect_present(&id_key(digest));
+        txn
+    }
+
     /// All accessors, sorted.
     ///
     /// # Errors
@@ -267,6 +315,10 @@ fn child_key(parent: &str) -> Key {
 
 fn path_key(path: &str) -> Key {
     Key::new("path").join(path)
+}
+
+fn leaving_key(digest: &str) -> Key {
+    Key::new("leaving").join(digest)
 }
 
 fn expiry_key(expires: Timestamp, digest: &str) -> Key {

@@ -1,1 +1,172 @@
-//! What exists only while unsealed, above all the stages of a request.
+//! What exists only while unsealed: the stores, the mounts, the stages of a request, the background tasks.
+//!
+//! Whoever holds a [`Vault`] is unsealed: it can only be built from an open [`Barrier`].
+
+mod background;
+mod caches;
+mod policies;
+pub mod request;
+mod response;
+mod revoke;
+mod sessions;
+mod stages;
+mod work;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+pub use request::{Content, Inbound, Outbound, Refusal};
+pub use response::{AuthInfo, Response, WrapInfo};
+
+use crate::audit::Broker;
+use crate::barrier::{Barrier, Txn};
+use crate::base::{Clock, Result, Rng};
+use crate::engine::{AnyEngine, Limits, Mount};
+use crate::identity::Identities;
+use crate::lease::Leases;
+use crate::mount::{Mounts, catalog};
+use crate::storage::Version;
+use crate::system::{self, Control, Handles};
+use crate::token::Tokens;
+
+/// What the configuration says, as far as the vault needs it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The system's lease times.
+    pub limits: Limits,
+    /// Where audit files may lie.
+    pub audit_rules: crate::audit::Rules,
+    /// Whether `sys/raw` answers.
+    pub raw_storage: bool,
+}
+
+/// An unsealed store and all that works on it.
+pub struct Vault {
+    barrier: Arc<Barrier>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    settings: Settings,
+    tokens: Arc<Tokens>,
+    leases: Arc<Leases>,
+    identities: Arc<Identities>,
+    mounts: Arc<Mounts>,
+    audit: Arc<Broker>,
+    policies: policies::Policies,
+    sessions: sessions::Sessions,
+    control: Arc<dyn Control>,
+    handles: Handles,
+    /// How far the feed was followed.
+    position: AtomicU64,
+    /// Monotonic milliseconds of the start of the last poll that brought the caches up to date.
+    polled_ms: AtomicU64,
+    stopping: AtomicBool,
+}
+
+impl Vault {
+    /// Builds the vault of an open barrier. Reads the mount table and the audit devices, nothing else: its cost does not
+    /// grow with leases, tokens or certificates.
+    ///
+    /// # Errors
+    /// When they cannot be read, or an audit device cannot be opened.
+    pub fn open(
+        barrier: Arc<Barrier>,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        settings: Settings,
+        control: Arc<dyn Control>,
+    ) -> Result<Arc<Self>> {
+        let position = barrier.storage().position()?;
+        let tokens = Arc::new(Tokens::open(&barrier)?);
+        let leases = Arc::new(Leases::open(&barrier));
+        let identities = Arc::new(Identities::open(&barrier));
+        let mounts = Arc::new(Mounts::default());
+        let audit = Arc::new(Broker::new(clock.clone()));
+        let polled_ms = AtomicU64::new(milliseconds(clock.monotonic()));
+        let vault = Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
+            let work: std::sync::Weak<dyn system::Work> = weak.clone();
+            let handles = Handles {
+                view: barrier.view(),
+                tokens: tokens.clone(),
+                leases: leases.clone(),
+                identities: identities.clone(),
+                mounts: mounts.clone(),
+                audit: audit.clone(),
+                control: control.clone(),
+                work,
+                limits: settings.limits,
+                audit_rules: settings.audit_rules.clone(),
+                raw_storage: settings.raw_storage,
+            };
+            Self {
+                policies: policies::Policies::new(barrier.view()),
+                sessions: sessions::Sessions::default(),
+                barrier,
+                clock,
+                rng,
+                settings,
+                tokens,
+                leases,
+                identities,
+                mounts,
+                audit,
+                control,
+                handles,
+                position: AtomicU64::new(position),
+                polled_ms,
+                stopping: AtomicBool::new(false),
+            }
+        });
+        vault.reload_mounts()?;
+        vault.reload_audit()?;
+        Ok(vault)
+    }
+
+    /// Commits a transaction, and lets every cache of this node forget what it changed before anyone is answered.
+    ///
+    /// # Errors
+    /// As [`Barrier::commit`].
+    pub async fn commit(&self, txn: Txn) -> Result<Version> {
+        let touched = txn.touched();
+        let version = self.barrier.commit(txn).await?;
+        self.forget(&touched)?;
+        Ok(version)
+    }
+
+    fn reload_mounts(&self) -> Result<()> {
+        self.mounts.reload(&self.barrier, &|mount: &Mount, view| -> Result<Arc<dyn AnyEngine>> {
+            match system::open(mount, view, &self.handles) {
+                Some(engine) => engine,
+                None => catalog::open(mount, view),
+            }
+        })
+    }
+
+    fn reload_audit(&self) -> Result<()> {
+        self.audit.reload(system::audit::devices(&self.barrier.view())?)
+    }
+
+    /// The audit log.
+    pub fn audit(&self) -> &Arc<Broker> {
+        &self.audit
+    }
+
+    /// The barrier.
+    pub fn barrier(&self) -> &Arc<Barrier> {
+        &self.barrier
+    }
+
+    /// The token store.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
+    }
+
+    /// Takes the keys away and ends the background tasks.
+    pub fn seal(&self) {
+        self.stopping.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.barrier.seal();
+    }
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

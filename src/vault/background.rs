@@ -1,0 +1,92 @@
+//! The tasks that run while the vault is open: following the feed, and taking back what has ended.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Vault;
+use crate::base::{Error, limits};
+
+/// At most so long between two looks at the feed.
+const POLL: Duration = Duration::from_millis(250);
+/// So long between two looks at what has ended.
+const SWEEP: Duration = Duration::from_millis(500);
+
+impl Vault {
+    /// Starts the tasks. They end when the vault is sealed or dropped.
+    pub fn start(self: &Arc<Self>) {
+        tokio::spawn(feed(Arc::downgrade(self)));
+        tokio::spawn(sweep(Arc::downgrade(self)));
+    }
+
+    fn stopped(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}
+
+async fn feed(vault: std::sync::Weak<Vault>) {
+    loop {
+        let Some(strong) = vault.upgrade().filter(|v| !v.stopped()) else { return };
+        if !strong.barrier.storage().shared() {
+            return;
+        }
+        if let Err(error) = strong.follow().await {
+            tracing::warn!(%error, "the change feed cannot be followed");
+        }
+        let (storage, clock) = (strong.barrier.storage().clone(), strong.clock.clone());
+        drop(strong);
+        tokio::select! {
+            () = storage.changed() => {}
+            () = clock.sleep(POLL) => {}
+        }
+    }
+}
+
+async fn sweep(vault: std::sync::Weak<Vault>) {
+    let mut lock = None;
+    loop {
+        let Some(strong) = vault.upgrade().filter(|v| !v.stopped()) else { return };
+        if lock.is_none() {
+            lock = strong.barrier.storage().task_lock().await.ok().flatten();
+        }
+        if lock.as_ref().is_some_and(|l| l.held()) {
+            match strong.sweep_once().await {
+                Ok(()) | Err(Error::Sealed) => {}
+                Err(error) => tracing::warn!(%error, "what has ended cannot be taken back yet"),
+            }
+        } else {
+            lock = None;
+        }
+        let clock = strong.clock.clone();
+        drop(strong);
+        clock.sleep(SWEEP).await;
+    }
+}
+
+impl Vault {
+    /// One round of taking back, in bounded steps. Idempotent: what a crash leaves, the next round finishes.
+    ///
+    /// # Errors
+    /// Those of storage; a lease that its engine cannot take back is put further back and blocks no other.
+    pub async fn sweep_once(&self) -> crate::base::Result<()> {
+        let now = self.clock.now();
+        for (expires, digest) in self.tokens.expired(now, limits::BATCH_KEYS)? {
+            match self.tokens.get(&digest)? {
+                // Renewed meanwhile: the row belongs to an older end.
+                Some(token) if token.expires != Some(expires) => {
+                    self.commit(self.tokens.forget_expiry(expires, &digest)).await?;
+                }
+                Some(_) => self.revoke_token_tree(&digest).await?,
+                None => {
+                    self.finish_token(&digest).await?;
+                    self.commit(self.tokens.forget_expiry(expires, &digest)).await?;
+                }
+            }
+        }
+        for lease in self.leases.expired(now, limits::BATCH_KEYS)? {
+            self.take_back(&lease, false).await?;
+        }
+        self.finish_tokens().await?;
+        self.finish_unmounts().await
+    }
+}

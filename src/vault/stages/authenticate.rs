@@ -1,0 +1,138 @@
+//! Who asks: the token's facts, its identity and its compiled policies.
+
+use std::sync::Arc;
+
+use super::Routed;
+use crate::base::{Error, Result, Secret};
+use crate::policy::{Acl, Facts};
+use crate::token::{Kind, Token, Tokens, Use};
+use crate::vault::Vault;
+use crate::vault::sessions::{Session, Sessions};
+
+/// A request that knows who asks.
+pub struct Identified {
+    /// The request and where it goes.
+    pub routed: Routed,
+    /// Who asks; `None` where the endpoint needs no token.
+    pub session: Option<Arc<Session>>,
+}
+
+impl Vault {
+    pub(in crate::vault) fn authenticate(&self, routed: Routed) -> Result<Identified, (Routed, Error)> {
+        if routed.target.as_ref().is_ok_and(|t| t.endpoint().public) {
+            return Ok(Identified { routed, session: None });
+        }
+        let session = match &routed.inbound.token {
+            None => Err(Error::BadToken),
+            Some(token) => self.session(token),
+        };
+        let session = session.and_then(|session| {
+            let address = routed.inbound.remote.map(|a| a.ip());
+            if session.token.admits(address) { Ok(session) } else { Err(Error::BadToken) }
+        });
+        match session {
+            Ok(session) => Ok(Identified { routed, session: Some(session) }),
+            Err(error) => Err((routed, error)),
+        }
+    }
+
+    /// The session of a token's text.
+    ///
+    /// # Errors
+    /// [`Error::BadToken`] for what is unknown, ended, spent, or whose parent, mount or entity is gone.
+    pub(in crate::vault) fn session(&self, text: &Secret<String>) -> Result<Arc<Session>> {
+        if !Tokens::plausible(text.reveal()) {
+            return Err(Error::BadToken);
+        }
+        let digest = self.tokens.digest(text);
+        let through = self.read_through();
+        let seen = self.sessions.seen(&digest);
+        let now = self.clock.now();
+        if !through
+            && let Some(session) = Sessions::find(&seen, &digest)
+            && session.policy_epoch == self.policies.epoch()
+        {
+            self.check_alive(&session.token, now)?;
+            return Ok(session);
+        }
+        let policy_epoch = self.policies.epoch();
+        let token = if Tokens::is_batch(text.reveal()) {
+            self.tokens.open_batch(text).map(|mut token| {
+                token.id.clone_from(&digest);
+                token
+            })
+        } else {
+            self.tokens.get(&digest)?
+        };
+        let token = token.ok_or(Error::BadToken)?;
+        self.check_alive(&token, now)?;
+        let session = Arc::new(self.compile(token, policy_epoch, through)?);
+        if !through && session.token.uses == Use::Free {
+            self.sessions.offer(&seen, session.clone());
+        }
+        Ok(session)
+    }
+
+    /// What is compared at every use.
+    fn check_alive(&self, token: &Token, now: crate::base::Timestamp) -> Result<()> {
+        if token.expired(now) || token.uses == Use::Counted(0) {
+            return Err(Error::BadToken);
+        }
+        if !token.mount_accessor.is_empty() && self.mounts.table().accessor(&token.mount_accessor).is_none() {
+            return Err(Error::BadToken);
+        }
+        if token.kind == Kind::Batch && !token.parent.is_empty() {
+            let parent = self.tokens.get(&token.parent)?.ok_or(Error::BadToken)?;
+            if parent.expired(now) {
+                return Err(Error::BadToken);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compiles the policies of a token.
+    ///
+    /// # Errors
+    /// [`Error::BadToken`] when its entity is disabled.
+    pub(in crate::vault) fn compile(&self, token: Token, policy_epoch: u64, through: bool) -> Result<Session> {
+        let entity = self.identities.entity(&token.entity_id)?;
+        if entity.as_ref().is_some_and(|e| e.disabled) {
+            return Err(Error::Forbidden("permission denied".into()));
+        }
+        let identity_policies = entity.as_ref().map(|e| e.policies.clone()).unwrap_or_default();
+        let mut names = [token.policies.clone(), identity_policies.clone()].concat();
+        names.sort_unstable();
+        names.dedup();
+        let acl = if token.is_root() {
+            Acl::root()
+        } else {
+            let mut policies = Vec::new();
+            for name in names.iter().filter(|name| *name != "root") {
+                policies.extend(self.policies.get(name, through)?);
+            }
+            Acl::compile(&policies, entity.as_ref().map(facts).as_ref())
+        };
+        Ok(Session {
+            token: Arc::new(token),
+            policies: names,
+            identity_policies,
+            acl,
+            policy_epoch,
+            identity_epoch: 0,
+        })
+    }
+}
+
+/// What templated policies may say of an entity.
+fn facts(entity: &crate::identity::Entity) -> Facts {
+    let mut facts = Facts::entity(entity.id.clone(), entity.name.clone(), entity.metadata.clone());
+    for alias in &entity.aliases {
+        facts.add_alias(
+            alias.mount_accessor.clone(),
+            alias.id.clone(),
+            alias.name.clone(),
+            alias.metadata.clone(),
+        );
+    }
+    facts
+}

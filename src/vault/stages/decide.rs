@@ -1,0 +1,82 @@
+//! Whether the policies admit it.
+
+use std::sync::Arc;
+
+use super::run::frame;
+use super::{Routed, Spent};
+use crate::base::{Error, Operation};
+use crate::engine::Args;
+use crate::policy::{Decision, Denial, Grant, Query};
+use crate::vault::Vault;
+use crate::vault::sessions::Session;
+
+/// A request with its verdict.
+pub struct Decided {
+    /// The request and where it goes.
+    pub routed: Routed,
+    /// Who asks.
+    pub session: Option<Arc<Session>>,
+    /// Revoked after the answer is released.
+    pub last_use: Option<String>,
+    /// Whether it may.
+    pub verdict: Result<Permit, Error>,
+    /// Why not, for those who may ask later.
+    pub denial: Option<Denial>,
+}
+
+/// Why a request may run.
+pub enum Permit {
+    /// Its endpoint needs no token.
+    Public,
+    /// Policies grant it.
+    Granted(Grant),
+}
+
+impl Permit {
+    /// Whether it was granted as the creation of something new.
+    pub fn creating(&self) -> bool {
+        matches!(self, Self::Granted(grant) if grant.creating())
+    }
+}
+
+impl Vault {
+    pub(in crate::vault) fn decide(&self, spent: Spent) -> Decided {
+        let Spent { mut routed, session, last_use } = spent;
+        let Some(session) = session else {
+            return Decided { routed, session: None, last_use, verdict: Ok(Permit::Public), denial: None };
+        };
+        let exists = self.exists(&routed, &session);
+        let query = Query {
+            operation: routed.inbound.operation,
+            creating: routed.inbound.operation == Operation::Update && !exists,
+            sudo: routed.target.as_ref().is_ok_and(|t| t.endpoint().sudo),
+            path: &routed.inbound.path,
+            parameters: Some(&routed.inbound.body),
+            wrap_ttl: routed.inbound.wrap_ttl,
+        };
+        let (verdict, denial) = match session.acl.check(&query) {
+            Decision::Deny(denial) => (Err(Error::Denied), Some(denial)),
+            // Only who may act at a path is told that nothing is there.
+            Decision::Allow(grant) => match std::mem::replace(&mut routed.target, Err(Error::UnsupportedPath)) {
+                Err(error) => (Err(error), None),
+                Ok(target) => {
+                    routed.target = Ok(target);
+                    (Ok(Permit::Granted(grant)), None)
+                }
+            },
+        };
+        Decided { routed, session: Some(session), last_use, verdict, denial }
+    }
+
+    /// Whether what an upsert names exists. Where that cannot be told, it is an update, and the handler will say why.
+    fn exists(&self, routed: &Routed, session: &Session) -> bool {
+        let Ok(target) = &routed.target else { return true };
+        let Ok(handling) = target.handling(&routed.inbound) else { return true };
+        if !handling.upserts() {
+            return true;
+        }
+        let frame = frame(self, &routed.inbound, target, Some(session), false);
+        let mut args = Args::new(target.captures.clone(), routed.inbound.body.as_ref().clone());
+        handling.exists(target.entry.engine.any(), frame, &mut args).unwrap_or(true)
+    }
+}

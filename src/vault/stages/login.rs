@@ -1,0 +1,189 @@
+//! A login becomes a token: its policies, its identity, its times, its rows.
+
+use super::Recorded;
+use crate::barrier::Txn;
+use crate::base::{Error, Result, Secret, Timestamp, Ttl, time};
+use crate::engine::{Limits, Login, TokenKind};
+use crate::token::{Kind, Token, Tokens, Use};
+use crate::vault::Vault;
+use crate::vault::response::AuthInfo;
+
+/// Policies that only the vault itself gives.
+pub const SETTLED_POLICIES: [&str; 2] = ["root", "response-wrapping"];
+
+/// A token that is to be.
+pub struct Made {
+    /// Its facts.
+    pub token: Token,
+    /// What its owner sees.
+    pub auth: AuthInfo,
+    /// Its rows and those of its identity.
+    pub rows: Vec<Txn>,
+    /// Words for people.
+    pub warnings: Vec<String>,
+}
+
+/// Makes the token of a login.
+///
+/// # Errors
+/// [`Error::Invalid`] for what contradicts itself; [`Error::Internal`] for a login from a secrets engine.
+pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
+    let mount = &recorded.target.entry.mount;
+    if !mount.is_auth() {
+        return Err(Error::internal("a secrets engine answered with a login"));
+    }
+    let from_token_engine = mount.kind == "token";
+    let child = if from_token_engine { login.child.clone() } else { None };
+    if child.is_none() && login.policies.iter().any(|p| SETTLED_POLICIES.contains(&p.as_str())) {
+        return Err(Error::invalid("auth methods cannot create root tokens"));
+    }
+    let now = vault.clock.now();
+    let limits = mount.limits(vault.settings.limits);
+    let mut warnings = Vec::new();
+    let kind = kind(&login, &mount.config.token_type)?;
+    let ttl = if child.as_ref().is_some_and(|c| c.endless) {
+        Ttl::ZERO
+    } else {
+        effective_ttl(&login, limits, Ttl::ZERO, &mut warnings)
+    };
+    let expires = (!ttl.is_zero()).then(|| time::after(now, ttl));
+    let mut rows = Vec::new();
+    let mut entity = None;
+    if let Some(alias) = &login.alias {
+        let found =
+            vault.identities.of_login(&mount.accessor, &mount.kind, alias, now, vault.rng.as_ref())?;
+        if found.0.disabled {
+            return Err(Error::Forbidden("permission denied".into()));
+        }
+        rows.extend(found.1);
+        entity = Some(found.0);
+    } else if let Some(child) = &child {
+        entity = vault.identities.entity(&child.entity_id)?;
+    }
+    let mut policies = login.policies.clone();
+    if !login.no_default_policy && !policies.iter().any(|p| p == "root") {
+        policies.push("default".into());
+    }
+    policies.sort_unstable();
+    policies.dedup();
+    let display_name = match &child {
+        Some(_) => login.display_name.clone(),
+        None => {
+            let place = mount.path.as_str().trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
+            if login.display_name.is_empty() { place } else { format!("{place}-{}", login.display_name) }
+        }
+    };
+    let mut token = Token {
+        parent: child.as_ref().map(|c| c.parent.clone()).unwrap_or_default(),
+        kind,
+        policies,
+        path: child.as_ref().map_or_else(|| recorded.inbound.path.as_str().to_owned(), |c| c.path.clone()),
+        meta: login.metadata.clone(),
+        display_name,
+        uses: if login.num_uses == 0 { Use::Free } else { Use::Counted(login.num_uses) },
+        created: now,
+        creation_ttl: ttl,
+        expires,
+        explicit_max_ttl: login.explicit_max_ttl,
+        max_ttl: login.max_ttl,
+        period: login.period,
+        renewable: login.renewable && kind == Kind::Service && expires.is_some(),
+        entity_id: entity.as_ref().map(|e| e.id.clone()).unwrap_or_default(),
+        role: child.as_ref().map(|c| c.role.clone()).unwrap_or_default(),
+        bound_cidrs: login.bound_cidrs.clone(),
+        mount_accessor: if from_token_engine { String::new() } else { mount.accessor.clone() },
+        ..Token::default()
+    };
+    let text = match kind {
+        Kind::Batch => {
+            let text = vault.tokens.seal_batch(&token, vault.rng.as_ref())?;
+            token.id = vault.tokens.digest(&text);
+            text
+        }
+        Kind::Service => {
+            if !from_token_engine {
+                token.internal = serde_json::to_string(&Login { alias: None, ..login.clone() })
+                    .map_err(Error::internal)
+                    .and_then(|text| crate::base::Json::parse(text.as_bytes()))?;
+            }
+            let text = child.and_then(|c| c.text).unwrap_or_else(|| Tokens::new_text(vault.rng.as_ref()));
+            token.id = vault.tokens.digest(&text);
+            token.accessor = Tokens::new_accessor(vault.rng.as_ref());
+            if vault.tokens.get(&token.id)?.is_some() {
+                return Err(Error::invalid("cannot create a token with a duplicate ID"));
+            }
+            rows.push(vault.tokens.create(&token)?);
+            text
+        }
+    };
+    let auth = describe(&token, text, entity.map(|e| e.policies).unwrap_or_default(), now);
+    Ok(Made { token, auth, rows, warnings })
+}
+
+/// What the owner of a token sees of it.
+pub fn describe(token: &Token, text: Secret<String>, identity_policies: Vec<String>, now: Timestamp) -> AuthInfo {
+    let mut policies = [token.policies.clone(), identity_policies.clone()].concat();
+    policies.sort_unstable();
+    policies.dedup();
+    AuthInfo {
+        client_token: text,
+        accessor: token.accessor.clone(),
+        policies,
+        token_policies: token.policies.clone(),
+        identity_policies,
+        metadata: token.meta.clone(),
+        lease_duration: token.ttl(now),
+        renewable: token.renewable,
+        entity_id: token.entity_id.clone(),
+        token_type: token.kind.word().to_owned(),
+        orphan: token.parent.is_empty(),
+        num_uses: match token.uses {
+            Use::Counted(left) => left,
+            Use::Free => 0,
+        },
+        display_name: token.display_name.clone(),
+    }
+}
+
+fn kind(login: &Login, tuned: &str) -> Result<Kind> {
+    let kind = match (login.kind, tuned) {
+        // A mount that is tuned to one kind gives no other.
+        (_, "service") => Kind::Service,
+        (_, "batch") => Kind::Batch,
+        (TokenKind::Batch | TokenKind::DefaultBatch, _) | (TokenKind::Default, "default-batch") => Kind::Batch,
+        _ => Kind::Service,
+    };
+    if kind == Kind::Batch {
+        if login.num_uses != 0 {
+            return Err(Error::invalid("batch tokens cannot have a use count"));
+        }
+        if !login.period.is_zero() {
+            return Err(Error::invalid("batch tokens cannot be periodic"));
+        }
+    }
+    Ok(kind)
+}
+
+/// How long a token lives from now: what is asked for, within its method's, its mount's and its own hard end. `spent` is
+/// how long it has lived already.
+pub fn effective_ttl(login: &Login, limits: Limits, spent: Ttl, warnings: &mut Vec<String>) -> Ttl {
+    let left = |max: Ttl| Ttl::from_seconds(max.seconds().saturating_sub(spent.seconds()));
+    let (mut ttl, asked) = if login.period.is_zero() {
+        let asked = login.ttl.or(limits.default_ttl);
+        let max = login.max_ttl.capped(limits.max_ttl);
+        let room = left(max);
+        (asked.min(room), asked)
+    } else {
+        // A periodic token is not bound by the mount's maximum as a whole, only each period is.
+        (login.period.min(limits.max_ttl), login.period)
+    };
+    if !login.explicit_max_ttl.is_zero() {
+        ttl = ttl.min(left(login.explicit_max_ttl));
+    }
+    if ttl < asked {
+        warnings.push(format!(
+            "TTL of \"{asked}\" exceeded the effective max_ttl of \"{ttl}\"; TTL value is capped accordingly"
+        ));
+    }
+    ttl
+}

@@ -1,0 +1,21 @@
+//! The stages of a request, one file each, in the order of the table in `ARCHITECTURE.md`.
+
+mod authenticate;
+mod decide;
+mod login;
+mod record;
+mod release;
+mod route;
+mod run;
+mod settle;
+mod spend;
+mod wrap;
+
+pub(super) use authenticate::Identified;
+pub(super) use decide::Decided;
+pub(super) use login::{describe, effective_ttl};
+pub(super) use record::Recorded;
+pub(super) use route::Routed;
+pub(super) use run::{Answered, entry_of, own_frame};
+pub(super) use settle::Settled;
+pub(super) use spend::Spent;

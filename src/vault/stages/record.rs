@@ -1,0 +1,156 @@
+//! Proof that an audit device holds the request, granted or denied.
+
+use std::sync::Arc;
+
+use super::decide::Permit;
+use super::route::Target;
+use super::{Decided, Routed};
+use crate::audit::{AuthFacts, Entry, RequestFacts};
+use crate::base::{Error, Result, Ttl};
+use crate::vault::Vault;
+use crate::vault::request::{Inbound, Refusal};
+use crate::vault::sessions::Session;
+
+/// A request that may run: granted, and on record.
+pub struct Recorded {
+    /// The request.
+    pub inbound: Inbound,
+    /// Where it goes.
+    pub target: Target,
+    /// Who asks.
+    pub session: Option<Arc<Session>>,
+    /// Why it may.
+    pub permit: Permit,
+    /// Revoked after the answer is released.
+    pub last_use: Option<String>,
+    _proof: crate::audit::Recorded,
+}
+
+impl Recorded {
+    /// How long the answer shall wait, wrapped; `None` to give it at once.
+    pub fn wrap_ttl(&self) -> Option<Ttl> {
+        self.inbound.wrap_ttl.filter(|ttl| !ttl.is_zero())
+    }
+}
+
+impl Vault {
+    pub(in crate::vault) async fn record(&self, decided: Decided) -> Result<Recorded, Refusal> {
+        let Decided { routed, session, last_use, verdict, denial } = decided;
+        let error = verdict.as_ref().err().map(Error::to_string).unwrap_or_default();
+        let target = routed.target.as_ref().ok();
+        let allowed = verdict.is_ok();
+        let proof = {
+            let auth = session.as_deref().map(|s| auth_facts(s, allowed));
+            let fields = secret_fields(target, &routed.inbound);
+            let mut entry = entry(self, &routed.inbound, target, auth, &fields);
+            entry.error = &error;
+            self.audit.request(&entry).await
+        };
+        let outcome = match (proof, verdict, routed.target) {
+            (Err(error), ..) => Err(error),
+            (_, Err(error), _) | (_, _, Err(error)) => Err(error),
+            (Ok(proof), Ok(permit), Ok(target)) => Ok((proof, permit, target)),
+        };
+        match outcome {
+            Ok((proof, permit, target)) => {
+                Ok(Recorded { inbound: routed.inbound, target, session, permit, last_use, _proof: proof })
+            }
+            Err(error) => {
+                if let Some(denial) = denial {
+                    tracing::debug!(request = %routed.inbound.id, ?denial, "denied by policy");
+                }
+                self.revoke_last(last_use).await;
+                Err(Refusal(error))
+            }
+        }
+    }
+
+    /// Records a request that reaches no engine, and gives its refusal: that of the audit log if it cannot be recorded.
+    pub(in crate::vault) async fn refuse(&self, routed: &Routed, error: Error) -> Refusal {
+        let text = error.to_string();
+        let target = routed.target.as_ref().ok();
+        let fields = secret_fields(target, &routed.inbound);
+        let mut entry = entry(self, &routed.inbound, target, None, &fields);
+        entry.error = &text;
+        match self.audit.request(&entry).await {
+            Ok(_) => Refusal(error),
+            Err(unrecorded) => Refusal(unrecorded),
+        }
+    }
+
+    /// Revokes a token whose last use this was.
+    pub(in crate::vault) async fn revoke_last(&self, last_use: Option<String>) {
+        if let Some(digest) = last_use
+            && let Err(error) = self.revoke_token_tree(&digest).await
+        {
+            // It has no use left; the sweep takes its rows when its time is over.
+            tracing::warn!(%error, "a spent token could not be revoked yet");
+        }
+    }
+}
+
+/// The names of secret fields that the endpoint takes.
+pub fn secret_fields(target: Option<&Target>, inbound: &Inbound) -> Vec<&'static str> {
+    let handling = target.and_then(|t| t.handling(inbound).ok());
+    handling.map(|h| h.fields.iter().filter(|f| f.secret).map(|f| f.name).collect()).unwrap_or_default()
+}
+
+/// What audit says of who asks.
+pub fn auth_facts(session: &Session, allowed: bool) -> AuthFacts<'_> {
+    let token = session.token.as_ref();
+    AuthFacts {
+        client_token: None,
+        accessor: &token.accessor,
+        display_name: &token.display_name,
+        policies: &session.policies,
+        token_policies: &token.policies,
+        identity_policies: &session.identity_policies,
+        metadata: Some(&token.meta),
+        entity_id: &token.entity_id,
+        token_type: token.kind.word(),
+        token_ttl: token.creation_ttl,
+        token_issue_time: Some(token.created),
+        num_uses: match token.uses {
+            crate::token::Use::Counted(left) => left,
+            crate::token::Use::Free => 0,
+        },
+        allowed,
+        ..AuthFacts::default()
+    }
+}
+
+/// The entry of a request.
+pub fn entry<'a>(
+    vault: &Vault,
+    inbound: &'a Inbound,
+    target: Option<&'a Target>,
+    auth: Option<AuthFacts<'a>>,
+    secret_fields: &'a [&'a str],
+) -> Entry<'a> {
+    let mount = target.map(|t| t.entry.mount.as_ref());
+    Entry {
+        time: vault.clock.now(),
+        request: RequestFacts {
+            id: &inbound.id,
+            operation: inbound.operation.word(),
+            mount_point: mount.map_or("", |m| m.path.as_str()),
+            mount_type: mount.map_or("", |m| m.kind.as_str()),
+            mount_accessor: mount.map_or("", |m| m.accessor.as_str()),
+            mount_class: mount.map_or("", |m| if m.is_auth() { "auth" } else { "secret" }),
+            path: inbound.path.as_str(),
+            data: &inbound.body,
+            client_token: inbound.token.as_ref(),
+            client_token_accessor: auth.as_ref().map_or("", |a| a.accessor),
+            remote_address: inbound.remote.map(|a| a.ip()),
+            remote_port: inbound.remote.map_or(0, |a| a.port()),
+            wrap_ttl: inbound.wrap_ttl,
+            headers: &[],
+            secret_fields,
+        },
+        auth,
+        response: None,
+        error: "",
+        non_hmac_request_keys: mount.map_or(&[], |m| m.config.audit_non_hmac_request_keys.as_slice()),
+        non_hmac_response_keys: mount.map_or(&[], |m| m.config.audit_non_hmac_response_keys.as_slice()),
+    }
+}

@@ -1,0 +1,103 @@
+//! The engine's answer, with its change not yet committed.
+
+use std::sync::Arc;
+
+use super::Recorded;
+use super::route::Target;
+use crate::base::{Error, Result};
+use crate::engine::{Args, Caller, Frame, Reply};
+use crate::system;
+use crate::token::Kind;
+use crate::vault::Vault;
+use crate::vault::request::Inbound;
+use crate::vault::sessions::Session;
+
+/// What the engine said.
+pub struct Answered {
+    /// The answer.
+    pub reply: Reply,
+}
+
+impl Vault {
+    pub(in crate::vault) async fn run(&self, recorded: &Recorded) -> Result<Answered> {
+        let inbound = &recorded.inbound;
+        let target = &recorded.target;
+        let handling = target.handling(inbound)?;
+        let frame = frame(self, inbound, target, recorded.session.as_deref(), recorded.permit.creating());
+        let mut args = Args::new(target.captures.clone(), inbound.body.as_ref().clone());
+        let answer = handling.run(target.entry.engine.any(), frame, &mut args)?;
+        let mut ignored: Vec<&str> =
+            if target.endpoint().open || target.endpoint().raw { Vec::new() } else { args.left().collect() };
+        ignored.retain(|name| name.len() <= 256 && !name.chars().any(char::is_control));
+        let warning = (!ignored.is_empty())
+            .then(|| format!("Endpoint ignored these unrecognized parameters: [{}]", ignored.join(", ")));
+        let mut reply = answer.await?;
+        reply.warnings.extend(warning);
+        Ok(Answered { reply })
+    }
+}
+
+/// What a handler is given beside its engine and parameters.
+pub fn frame(vault: &Vault, inbound: &Inbound, target: &Target, session: Option<&Session>, creating: bool) -> Frame {
+    let mut caller = session.map_or_else(Caller::default, caller);
+    if system::is_own(&target.entry.mount.kind) {
+        caller.text.clone_from(&inbound.token);
+    }
+    Frame {
+        mount: target.entry.mount.clone(),
+        limits: target.entry.mount.limits(vault.settings.limits),
+        view: target.entry.view.clone(),
+        clock: vault.clock.clone(),
+        rng: vault.rng.clone(),
+        request_id: inbound.id.clone(),
+        operation: inbound.operation,
+        path: Arc::new(inbound.path.clone()),
+        caller: Arc::new(caller),
+        client_addr: inbound.remote.map(|a| a.ip().to_canonical()),
+        client_cert: inbound.client_cert.clone(),
+        raw: target.endpoint().raw.then(|| inbound.raw.clone()),
+        creating,
+        wrapping: inbound.wrap_ttl.is_some_and(|ttl| !ttl.is_zero()),
+    }
+}
+
+/// What an engine may know of who asks.
+pub fn caller(session: &Session) -> Caller {
+    let token = &session.token;
+    Caller {
+        token_id: token.id.clone(),
+        accessor: token.accessor.clone(),
+        display_name: token.display_name.clone(),
+        policies: session.policies.clone(),
+        entity_id: token.entity_id.clone(),
+        batch: token.kind == Kind::Batch,
+        root: token.is_root(),
+        text: None,
+    }
+}
+
+/// A frame for work that no client asked for.
+pub fn own_frame(vault: &Vault, entry: &crate::mount::Entry, path: crate::base::Path) -> Frame {
+    Frame {
+        mount: entry.mount.clone(),
+        limits: entry.mount.limits(vault.settings.limits),
+        view: entry.view.clone(),
+        clock: vault.clock.clone(),
+        rng: vault.rng.clone(),
+        request_id: crate::base::ids::uuid(vault.rng.as_ref()).into(),
+        operation: crate::base::Operation::Update,
+        path: Arc::new(path),
+        caller: Arc::default(),
+        client_addr: None,
+        client_cert: None,
+        raw: None,
+        creating: false,
+        wrapping: false,
+    }
+}
+
+/// The mount of this accessor, for work on what came from it.
+pub fn entry_of(vault: &Vault, accessor: &str) -> Result<Arc<crate::mount::Entry>> {
+    let table = vault.mounts.table();
+    table.accessor(accessor).cloned().ok_or_else(|| Error::invalid("no mount of this accessor"))
+}

@@ -1,0 +1,146 @@
+//! The one commit: the engine's change with the rows of the token, lease or wrapping token that goes with it.
+
+use super::{Answered, Recorded, login, wrap};
+use crate::barrier::Txn;
+use crate::base::{Error, Result, Secret, time};
+use crate::engine::{Body, Leased};
+use crate::lease::{Lease, Leases};
+use crate::token::Kind;
+use crate::vault::Vault;
+use crate::vault::request::Content;
+use crate::vault::response::Response;
+
+/// An answer whose change is durable.
+pub struct Settled {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub content: Content,
+    /// What must be undone if the answer cannot be recorded.
+    pub undo: Option<Undo>,
+}
+
+/// What a release that fails takes back.
+pub enum Undo {
+    /// The token with this digest.
+    Token(String),
+    /// The lease with this id.
+    Lease(String),
+}
+
+impl Vault {
+    pub(in crate::vault) async fn settle(&self, recorded: &Recorded, answered: Answered) -> Result<Settled> {
+        let reply = answered.reply;
+        let flat = recorded.target.endpoint().flat;
+        let mut txn = reply.txn;
+        let mut undo = None;
+        let mut status = reply.status.unwrap_or(200);
+        let mut response = match reply.body {
+            Body::Empty => {
+                self.commit_some(txn).await?;
+                if reply.warnings.is_empty() {
+                    let status = reply.status.unwrap_or(204);
+                    return Ok(Settled { status, content: Content::Empty, undo });
+                }
+                txn = None;
+                Response::default()
+            }
+            Body::Raw { status, media_type, headers, bytes } => {
+                self.commit_some(txn).await?;
+                return Ok(Settled { status, content: Content::Raw { media_type, headers, bytes }, undo });
+            }
+            Body::Data(data) if status == 404 && data.is_empty() => {
+                self.commit_some(txn).await?;
+                return Ok(Settled { status, content: Content::Errors(Vec::new()), undo });
+            }
+            Body::Data(data) => Response::data(data),
+            Body::Whole(json) => serde_json::from_str(&Secret::new(json.text()).reveal().clone())
+                .map_err(|_| Error::internal("a wrapped answer is not what it should be"))?,
+            Body::Leased(leased) => {
+                let (response, lease) = self.lease(recorded, leased)?;
+                merge(&mut txn, self.leases.create(&lease)?);
+                if !lease.token_id.is_empty() {
+                    merge(&mut txn, self.tokens.expect_alive(&lease.token_id));
+                }
+                undo = Some(Undo::Lease(lease.id));
+                response
+            }
+            Body::Login(login) => {
+                let made = login::make(self, recorded, *login)?;
+                for rows in made.rows {
+                    merge(&mut txn, rows);
+                }
+                if made.token.kind == Kind::Service {
+                    undo = Some(Undo::Token(made.token.id));
+                }
+                Response { auth: Some(made.auth), warnings: made.warnings, ..Response::default() }
+            }
+        };
+        response.warnings.extend(reply.warnings);
+        // What is wrapped must be something: a bare 404 would only hide that nothing was there.
+        let asked = recorded.wrap_ttl().map(|ttl| (ttl, recorded.inbound.path.as_str().to_owned()));
+        if status < 400
+            && let Some((ttl, path)) = reply.rewrap.or(asked)
+            && (response.data.is_some() || response.auth.is_some())
+        {
+            let (wrapped, rows) = wrap::make(self, &path, response, ttl)?;
+            for rows in rows {
+                merge(&mut txn, rows);
+            }
+            response = wrapped;
+            status = 200;
+        }
+        self.commit_some(txn).await?;
+        let content =
+            Content::Envelope { request_id: recorded.inbound.id.clone(), response: Box::new(response), flat };
+        Ok(Settled { status, content, undo })
+    }
+
+    async fn commit_some(&self, txn: Option<Txn>) -> Result<()> {
+        match txn {
+            Some(txn) if !txn.is_empty() => self.commit(txn).await.map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    fn lease(&self, recorded: &Recorded, leased: Leased) -> Result<(Response, Lease)> {
+        let now = self.clock.now();
+        let limits = recorded.target.entry.mount.limits(self.settings.limits);
+        let max = leased.max_ttl.capped(limits.max_ttl);
+        let ttl = leased.ttl.or(limits.default_ttl).capped(max);
+        let mut expires_at_most = time::after(now, max);
+        // A lease never outlives a token that ends without renewal.
+        let token = recorded.session.as_ref().map(|s| &s.token);
+        if let Some(end) = token.filter(|t| t.kind == Kind::Batch).and_then(|t| t.expires) {
+            expires_at_most = expires_at_most.min(end);
+        }
+        let expires = time::after(now, ttl).min(expires_at_most);
+        let lease = Lease {
+            id: Leases::new_id(recorded.inbound.path.as_str(), self.rng.as_ref()),
+            token_id: token.filter(|t| t.kind == Kind::Service).map(|t| t.id.clone()).unwrap_or_default(),
+            mount_accessor: recorded.target.entry.mount.accessor.clone(),
+            issued: now,
+            renewed: None,
+            expires,
+            expires_at_most,
+            renewable: leased.renewable,
+            internal: leased.internal,
+            failures: 0,
+        };
+        let response = Response {
+            lease_id: lease.id.clone(),
+            renewable: lease.renewable,
+            lease_duration: time::until(now, expires),
+            data: Some(leased.data),
+            ..Response::default()
+        };
+        Ok((response, lease))
+    }
+}
+
+fn merge(txn: &mut Option<Txn>, rows: Txn) {
+    match txn {
+        Some(txn) => txn.merge(rows),
+        None => *txn = Some(rows),
+    }
+}
