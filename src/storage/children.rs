@@ -16,8 +16,9 @@ pub fn child<'a>(prefix: &str, key: &'a str) -> Option<&'a str> {
 /// Where the key after everything of `child` (or after nothing, if it is empty) is sought: this text, and whether it
 /// counts itself.
 pub fn past(prefix: &str, child: &str) -> (String, bool) {
-    match child.strip_suffix('/') {
-        Some(name) => (format!("{prefix}{name}0"), true),
+    // What is below a folder comes after it and is none of its siblings: it stands for the folder.
+    match child.split_once('/') {
+        Some((name, _)) => (format!("{prefix}{name}0"), true),
         None => (format!("{prefix}{child}"), false),
     }
 }
@@ -43,6 +44,7 @@ mod tests {
         assert!(inclusive);
         assert!("p/a/\u{10ffff}" < from.as_str());
         assert!("p/a-" < from.as_str() && "p/a0" >= from.as_str() && "p/aa" > from.as_str());
+        assert_eq!(past("p/", "a/b"), past("p/", "a/"));
         assert_eq!(past("p/", "a"), ("p/a".to_owned(), false));
         assert_eq!(past("p/", ""), ("p/".to_owned(), false));
     }
