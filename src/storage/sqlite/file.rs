@@ -28,6 +28,8 @@ const CHECKPOINT_PAGES: u32 = 4000;
 const LOG_KEEP_BYTES: u32 = 32 << 20;
 /// Page cache of the writing connection, in KiB.
 const WRITER_CACHE: usize = 2048;
+/// Without it, commits would stop all readers, and durability would not be what `writer.rs` says.
+const NO_LOG: &str = "lies on a file system that cannot keep a write-ahead log";
 /// How long a statement waits for a lock of another process, say a backup.
 const BUSY: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -43,7 +45,7 @@ impl Place {
         let path = locate(path)?;
         let lock = lock(&path)?;
         let place = Self { path, _lock: lock };
-        for suffix in ["", "-wal", "-shm", "-lock"] {
+        for suffix in ["", "-wal", "-shm", "-journal", "-lock"] {
             private(&place.beside(suffix))?;
         }
         match fs::metadata(&place.path) {
@@ -59,18 +61,16 @@ impl Place {
         let open = || {
             let connection = Connection::open_with_flags(&self.path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
             configure(&connection, WRITER_CACHE)?;
+            let logs = log_ahead(&connection)?;
             connection.execute_batch(&format!(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
+                "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
                  PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = {LOG_KEEP_BYTES};"
             ))?;
-            Ok::<_, rusqlite::Error>(connection)
+            Ok::<_, rusqlite::Error>((connection, logs))
         };
-        let connection = open().map_err(|cause| self.refuse(cause))?;
-        let mode: String =
-            connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(|cause| self.refuse(cause))?;
-        // Some file systems have no shared memory for it; durable commits would then stop all readers.
-        if mode != "wal" {
-            return Err(self.invalid("lies on a file system that cannot keep a write-ahead log"));
+        let (connection, logs) = open().map_err(|cause| self.refuse(cause))?;
+        if !logs {
+            return Err(self.invalid(NO_LOG));
         }
         Ok(connection)
     }
@@ -81,9 +81,12 @@ impl Place {
             let connection = Connection::open_with_flags(&self.path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
             configure(&connection, cache)?;
             connection.execute_batch("PRAGMA query_only = ON")?;
-            Ok::<_, rusqlite::Error>(connection)
+            // What the file itself says, not what the writer believes.
+            let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+            Ok::<_, rusqlite::Error>((connection, mode == "wal"))
         };
-        open().map_err(|cause| self.refuse(cause))
+        let (connection, logs) = open().map_err(|cause| self.refuse(cause))?;
+        if logs { Ok(connection) } else { Err(self.invalid(NO_LOG)) }
     }
 
     /// How long the log is, in bytes.
@@ -149,7 +152,12 @@ impl Place {
 
     /// Reads what every store has, and all of a small one, without changing the file.
     fn look(&self, bytes: u64) -> rusqlite::Result<Option<String>> {
-        let connection = Connection::open_with_flags(&self.path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+        // A journal is what a crash left behind in a file without a log; SQLite must roll it back before it reads.
+        let access = match self.beside("-journal").exists() {
+            true => OpenFlags::SQLITE_OPEN_READ_WRITE,
+            false => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        };
+        let connection = Connection::open_with_flags(&self.path, flags(access))?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         configure(&connection, WRITER_CACHE)?;
         if let Err(cause) = position(&connection) {
@@ -172,9 +180,10 @@ impl Place {
             return Err(self.invalid("is gone, but its log is still there: put the file back, or remove the log"));
         }
         let new = self.beside("-new");
-        for leftover in [&new, &self.beside("-new-journal")] {
-            match fs::remove_file(leftover) {
-                Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cannot(leftover, "removed", &cause)),
+        for suffix in ["-new", "-new-journal", "-new-wal", "-new-shm"] {
+            let leftover = self.beside(suffix);
+            match fs::remove_file(&leftover) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cannot(&leftover, "removed", &cause)),
                 _ => {}
             }
         }
@@ -199,9 +208,13 @@ impl Place {
                  INSERT INTO meta VALUES (1, 0);
                  COMMIT;"
             ))?;
-            connection.close().map_err(|(_, cause)| cause)
+            let logs = log_ahead(&connection)?;
+            connection.close().map_err(|(_, cause)| cause)?;
+            Ok::<_, rusqlite::Error>(logs)
         };
-        build().map_err(|cause| self.refuse(cause))?;
+        if !build().map_err(|cause| self.refuse(cause))? {
+            return Err(self.invalid(NO_LOG));
+        }
         fs::rename(&new, &self.path).map_err(|cause| cannot(&self.path, "made", &cause))?;
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         File::open(folder)?.sync_all().map_err(|cause| cannot(folder, "flushed", &cause))
@@ -217,6 +230,18 @@ pub fn position(connection: &Connection) -> rusqlite::Result<Version> {
 pub fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Version> {
     let number: i64 = row.get(column)?;
     Version::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// Makes the file keep a write-ahead log; false if it cannot.
+fn log_ahead(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mut mode = String::new();
+    // To the end: the change is committed after the row, and a failure of that commit is told only then.
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    Ok(mode == "wal")
 }
 
 fn flags(access: OpenFlags) -> OpenFlags {

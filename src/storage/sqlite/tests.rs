@@ -161,6 +161,24 @@ async fn a_store_half_made_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_file_without_a_log_is_given_one() {
+    let (_folder, path) = closed().await;
+    let other = Connection::open(&path).unwrap();
+    other.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())).unwrap();
+    // A crash in the middle of a change: the journal is there and must be rolled back.
+    other.execute_batch("PRAGMA cache_size = 1; BEGIN; DELETE FROM entries").unwrap();
+    let (file, journal) = (fs::read(&path).unwrap(), fs::read(beside(&path, "-journal")).unwrap());
+    drop(other);
+    fs::write(&path, file).unwrap();
+    fs::write(beside(&path, "-journal"), journal).unwrap();
+    fs::set_permissions(beside(&path, "-journal"), fs::Permissions::from_mode(0o600)).unwrap();
+    let storage = Sqlite::open(&path).unwrap();
+    assert_eq!(get(&storage, "a/49").unwrap().version, 50);
+    storage.commit(put("b", b"")).await.unwrap();
+    assert!(beside(&path, "-wal").exists() && !beside(&path, "-journal").exists());
+}
+
+#[tokio::test]
 async fn a_second_open_is_refused_at_once() {
     let (_folder, path) = place();
     let storage = Sqlite::open(&path).unwrap();
