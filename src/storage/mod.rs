@@ -3,12 +3,15 @@
 //! A backend is small, and all of them pass the one model test (`model.rs`). Storage knows nothing of encryption: its
 //! keys are text whose segments are joined by `/`, its values are bytes.
 
+mod batch;
+mod children;
 pub mod faulty;
 pub mod feed;
 pub mod memory;
 #[cfg(test)]
 mod model;
 pub mod sqlite;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -16,6 +19,9 @@ use crate::base::{BoxFuture, Result};
 
 /// A global commit position. Each commit has one greater than all before; no row's version ever comes again.
 pub type Version = u64;
+
+/// The key of the row that [`Storage::task_lock`] writes at each take. Nobody else may write it.
+pub const TASK_LOCK: &str = "task-lock";
 
 /// A stored value with the commit that wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
