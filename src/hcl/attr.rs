@@ -82,7 +82,9 @@ impl<'a> Attr<'a> {
         match &self.value.kind {
             Kind::Int(number) => Ok(*number),
             // Below 2^53 a float without a fraction is exactly the number that was meant.
-            Kind::Float(number) if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 => Ok(*number as i64),
+            Kind::Float(number) if number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 => {
+                Ok(*number as i64)
+            }
             Kind::Float(_) => Err(self.error("must be a whole number")),
             Kind::Str(text) => text.trim().parse().map_err(|_| self.error("must be a whole number")),
             _ => self.wrong("a whole number"),
@@ -124,7 +126,9 @@ impl<'a> Attr<'a> {
     pub fn as_strings(&self) -> Result<Vec<String>> {
         match &self.value.kind {
             Kind::List(_) => self.as_list()?.iter().map(Attr::as_string).collect(),
-            Kind::Str(text) => Ok(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()),
+            Kind::Str(text) => {
+                Ok(text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect())
+            }
             _ => self.wrong("a list of strings"),
         }
     }

@@ -69,7 +69,22 @@ mod tests {
 
     #[test]
     fn what_is_not_a_duration_is_refused() {
-        for text in ["junk", "1", "1h1", "-1s", "h", ".", ".s", "1.2.3s", "1 h", "1x", "9223372037", "99999999999999999999", "1hh", "1h-1m"] {
+        for text in [
+            "junk",
+            "1",
+            "1h1",
+            "-1s",
+            "h",
+            ".",
+            ".s",
+            "1.2.3s",
+            "1 h",
+            "1x",
+            "9223372037",
+            "99999999999999999999",
+            "1hh",
+            "1h-1m",
+        ] {
             let expected = text == "1";
             assert_eq!(parse_duration(text).is_some(), expected, "{text}");
         }
@@ -77,7 +92,18 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_vault_reads_them() {
-        for (text, millis) in [("", 0), ("0", 0), ("90", 90_000), ("1h", 3_600_000), ("1h30m", 5_400_000), ("1.5h", 5_400_000), ("250ms", 250), ("7d", 604_800_000), (".5s", 500), (" 10s ", 10_000)] {
+        for (text, millis) in [
+            ("", 0),
+            ("0", 0),
+            ("90", 90_000),
+            ("1h", 3_600_000),
+            ("1h30m", 5_400_000),
+            ("1.5h", 5_400_000),
+            ("250ms", 250),
+            ("7d", 604_800_000),
+            (".5s", 500),
+            (" 10s ", 10_000),
+        ] {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
     }

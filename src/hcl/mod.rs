@@ -86,7 +86,9 @@ fn read(file: &Arc<str>, bytes: &[u8]) -> Result<Body> {
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
-        Err(error) => return Err(fault(Fault::new(not_utf8(bytes, error.valid_up_to()), "the text is not valid UTF-8"))),
+        Err(error) => {
+            return Err(fault(Fault::new(not_utf8(bytes, error.valid_up_to()), "the text is not valid UTF-8")));
+        }
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('{') {

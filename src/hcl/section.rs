@@ -43,9 +43,11 @@ impl Body {
             }
             found = Some(item);
         }
-        Ok(found
-            .filter(|item| !matches!(item.value.kind, Kind::Null))
-            .map(|item| Attr { file: &self.file, name: &item.key.text, value: &item.value }))
+        Ok(found.filter(|item| !matches!(item.value.kind, Kind::Null)).map(|item| Attr {
+            file: &self.file,
+            name: &item.key.text,
+            value: &item.value,
+        }))
     }
 
     /// The value of `name`, which must be set.
@@ -115,7 +117,12 @@ impl Body {
                         return Err(self.error(second.span, format!("\"{name}\" takes one label")));
                     }
                     self.objects(name, &inner.value, |span, body| {
-                        blocks.push(Block { name: &item.key.text, labels: vec![&inner.key], span: place(inner, span), body });
+                        blocks.push(Block {
+                            name: &item.key.text,
+                            labels: vec![&inner.key],
+                            span: place(inner, span),
+                            body,
+                        });
                         Ok(())
                     })?;
                 }
@@ -151,7 +158,12 @@ impl Body {
     }
 
     /// Calls `each` for an object, or for each object of a list.
-    fn objects<'a>(&self, name: &str, value: &'a Value, mut each: impl FnMut(Span, &'a Body) -> Result<()>) -> Result<()> {
+    fn objects<'a>(
+        &self,
+        name: &str,
+        value: &'a Value,
+        mut each: impl FnMut(Span, &'a Body) -> Result<()>,
+    ) -> Result<()> {
         match &value.kind {
             Kind::Null => Ok(()),
             Kind::Object(body) => each(value.span, body),
@@ -179,7 +191,9 @@ impl<'a> Block<'a> {
     pub fn label(&self) -> Result<&'a str> {
         match self.labels.first() {
             Some(label) => Ok(&label.text),
-            None => Err(self.body.error(self.span, format!("\"{}\" needs a label, as in {} \"x\" {{ }}", self.name, self.name))),
+            None => Err(self
+                .body
+                .error(self.span, format!("\"{}\" needs a label, as in {} \"x\" {{ }}", self.name, self.name))),
         }
     }
 

@@ -17,11 +17,15 @@ fn refused(text: impl AsRef<[u8]>) -> String {
 
 /// A document as one line, so that a test can say what the tree is.
 fn shape(body: &Body) -> String {
-    let items: Vec<String> = body.items().iter().map(|item| {
-        let labels: String = item.labels().iter().map(|label| format!(" {}", label.text())).collect();
-        let sign = if item.is_assigned() { "=" } else { " " };
-        format!("{}{labels}{sign}{}", item.key().text(), shape_value(item.value()))
-    }).collect();
+    let items: Vec<String> = body
+        .items()
+        .iter()
+        .map(|item| {
+            let labels: String = item.labels().iter().map(|label| format!(" {}", label.text())).collect();
+            let sign = if item.is_assigned() { "=" } else { " " };
+            format!("{}{labels}{sign}{}", item.key().text(), shape_value(item.value()))
+        })
+        .collect();
     items.join(";")
 }
 
@@ -99,7 +103,8 @@ fn bad_json_is_refused_with_its_place() {
 
 #[test]
 fn limits_hold() {
-    let deep = |n: usize| (format!("{}{}", "a{".repeat(n), "}".repeat(n)), format!("a = {}{}", "[".repeat(n), "]".repeat(n)));
+    let deep =
+        |n: usize| (format!("{}{}", "a{".repeat(n), "}".repeat(n)), format!("a = {}{}", "[".repeat(n), "]".repeat(n)));
     let (blocks, lists) = deep(DEPTH_MAX);
     read(&blocks);
     read(&lists);
@@ -123,15 +128,24 @@ fn what_go_reads_is_read() {
         ("# a\n// b\n/* c\n */ x = /* d */ 1 # e", "x=1"),
         ("a = { \"b\" = 1 c = 2 }", "a={b=1;c=2}"),
         ("path \"a\" {} path \"a\" {}", "path a {};path a {}"),
-        ("path \"a\" { capabilities=[\"read\"] min_wrapping_ttl=\"1s\" }", "path a {capabilities=[\"read\"];min_wrapping_ttl=\"1s\"}"),
+        (
+            "path \"a\" { capabilities=[\"read\"] min_wrapping_ttl=\"1s\" }",
+            "path a {capabilities=[\"read\"];min_wrapping_ttl=\"1s\"}",
+        ),
         ("vault { address=\"...\" retry { num_retries=5 } }", "vault {address=\"...\";retry {num_retries=5}}"),
         ("a { b = 1, c = 2 }", "a {b=1;c=2}"),
         ("allowed_parameters { \"k\" = [\"v\"] }", "allowed_parameters {k=[\"v\"]}"),
         ("\"capabilities\" = 1 \"path\" \"a\" {}", "capabilities=1;path a {}"),
-        ("{\"path\": {\"a\": {\"capabilities\": [\"read\"], \"n\": null}}}", "path={a={capabilities=[\"read\"];n=null}}"),
+        (
+            "{\"path\": {\"a\": {\"capabilities\": [\"read\"], \"n\": null}}}",
+            "path={a={capabilities=[\"read\"];n=null}}",
+        ),
         ("perms = 0644", "perms=420"),
         ("a = 0x1F b = -0X1f c = -5 d = 1.5 e = -2.5e-3 f = 00 g = .5", "a=31;b=-31;c=-5;d=1.5;e=-0.0025;f=0;g=0.5"),
-        ("a = \"${foo}\" b = \"x${f(\"y\")}z\" c = \"$${x} %{y}\"", "a=\"${foo}\";b=\"x${f(\\\"y\\\")}z\";c=\"$${x} %{y}\""),
+        (
+            "a = \"${foo}\" b = \"x${f(\"y\")}z\" c = \"$${x} %{y}\"",
+            "a=\"${foo}\";b=\"x${f(\\\"y\\\")}z\";c=\"$${x} %{y}\"",
+        ),
         ("a = <<EOT\n$${x} ${foo} %{bar}\n  EOTX\nEOT\nb = 1", "a=\"$${x} ${foo} %{bar}\\n  EOTX\\n\";b=1"),
         ("path = { \"a\" = { b = 1 } }", "path={a={b=1}}"),
         ("a = <<-EOT\n    x\n      y\n    EOT\n", "a=\"x\\n  y\\n\""),
@@ -146,7 +160,10 @@ fn what_go_reads_is_read() {
         ("", ""),
         (" \n# nothing here", ""),
         ("\u{feff}a = 1", "a=1"),
-        (" {\"a\": [1, true, {\"b\": \"\\u00e9\\ud83d\\ude00\\/\"},], \"c\": 1e3,}", "a=[1,true,{b=\"é😀/\"}];c=1000.0"),
+        (
+            " {\"a\": [1, true, {\"b\": \"\\u00e9\\ud83d\\ude00\\/\"},], \"c\": 1e3,}",
+            "a=[1,true,{b=\"é😀/\"}];c=1000.0",
+        ),
     ] {
         assert_eq!(shape(&read(text)), expected, "{text}");
     }
@@ -176,7 +193,10 @@ fn blocks_are_the_same_however_written() {
         "{\"path\": {\"a\": [{\"x\": 1}], \"b\": {\"x\": 2}}}",
     ] {
         let body = read(text);
-        let found: Vec<(&str, i64)> = body.labelled("path").unwrap().iter()
+        let found: Vec<(&str, i64)> = body
+            .labelled("path")
+            .unwrap()
+            .iter()
             .map(|block| (block.label().unwrap(), block.require("x").unwrap().as_int().unwrap()))
             .collect();
         assert_eq!(found, [("a", 1), ("b", 2)], "{text}");
@@ -231,7 +251,9 @@ fn values_of_the_wrong_kind_are_refused_without_saying_them() {
 
 #[test]
 fn values_are_read_leniently() {
-    let body = read("a = \"true\" b = 1 c = \"0\" d = \"8200\" e = 90 f = \"1h\" g = \"90\" h = [\"x\", 2] i = \"x, y,\" j = 1e3 k = 1.5 n = \"\"");
+    let body = read(
+        "a = \"true\" b = 1 c = \"0\" d = \"8200\" e = 90 f = \"1h\" g = \"90\" h = [\"x\", 2] i = \"x, y,\" j = 1e3 k = 1.5 n = \"\"",
+    );
     let attr = |name: &str| body.require(name).unwrap();
     assert!(attr("a").as_bool().unwrap() && attr("b").as_bool().unwrap());
     assert!(!attr("c").as_bool().unwrap() && !attr("n").as_bool().unwrap());
@@ -252,12 +274,15 @@ fn unknown_keys_are_named_with_what_was_meant() {
     let body = read("address = 1\ntls-disable = 1\nadress = 2\nzzz = 3\n\"tls_cert_fil\" = 4");
     let known = ["address", "tls_disable", "tls_cert_file"];
     let found: Vec<String> = body.unknown(&known).iter().map(|unknown| unknown.error.to_string()).collect();
-    assert_eq!(found, [
-        "t.hcl:2:1: unknown key \"tls-disable\", did you mean \"tls_disable\"?",
-        "t.hcl:3:1: unknown key \"adress\", did you mean \"address\"?",
-        "t.hcl:4:1: unknown key \"zzz\"",
-        "t.hcl:5:1: unknown key \"tls_cert_fil\", did you mean \"tls_cert_file\"?",
-    ]);
+    assert_eq!(
+        found,
+        [
+            "t.hcl:2:1: unknown key \"tls-disable\", did you mean \"tls_disable\"?",
+            "t.hcl:3:1: unknown key \"adress\", did you mean \"address\"?",
+            "t.hcl:4:1: unknown key \"zzz\"",
+            "t.hcl:5:1: unknown key \"tls_cert_fil\", did you mean \"tls_cert_file\"?",
+        ]
+    );
     assert!(body.only(&known).is_err());
     assert!(body.only(&["address", "tls-disable", "adress", "zzz", "tls_cert_fil"]).is_ok());
 }
