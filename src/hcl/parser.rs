@@ -41,11 +41,11 @@ impl Parser<'_> {
         let mut assigned: HashMap<String, Span> = HashMap::new();
         while !matches!(self.token, Token::BraceClose | Token::End) {
             let item = self.item()?;
-            if item.assigned {
-                if let Some(first) = assigned.insert(item.key.text.clone(), item.key.span) {
-                    let message = format!("\"{}\" is already set at line {}", item.key.text, first.line);
-                    return Err(Fault::new(item.key.span, message));
-                }
+            if item.assigned
+                && let Some(first) = assigned.insert(item.key.text.clone(), item.key.span)
+            {
+                let message = format!("\"{}\" is already set at line {}", item.key.text, first.line);
+                return Err(Fault::new(item.key.span, message));
             }
             items.push(item);
             if self.token == Token::Comma {

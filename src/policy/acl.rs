@@ -218,10 +218,8 @@ impl Acl {
         let prefix = self.prefixes.longest(path);
         for number in &self.segments {
             let pattern = &self.rule(*number).pattern;
-            if let Some(prefix) = prefix {
-                if self.rule(prefix).pattern.priority(pattern).is_gt() {
-                    return Some(prefix);
-                }
+            if prefix.is_some_and(|prefix| self.rule(prefix).pattern.priority(pattern).is_gt()) {
+                return prefix;
             }
             if pattern.matches(path) {
                 return Some(*number);

@@ -92,7 +92,7 @@ impl Limits {
     pub(super) fn admit<'a>(&'a self, parameters: Option<&'a Json>) -> Result<(), Refused<'a>> {
         let empty = Map::new();
         let given = match parameters {
-            None | Some(Json::Null) => return self.admit_names(&empty).map_err(|name| Refused::Missing(name)),
+            None | Some(Json::Null) => return self.admit_names(&empty).map_err(Refused::Missing),
             Some(Json::Object(map)) => map,
             Some(_) if self.required.is_empty() && self.denied.is_empty() && self.allowed.is_empty() => return Ok(()),
             Some(_) => return Err(Refused::Shapeless),
@@ -106,10 +106,9 @@ impl Limits {
                 return Err(Refused::Denied(ANY));
             }
             for (name, value) in given {
-                if let Some(values) = self.denied.get(&*folded(name)) {
-                    if values.is_empty() || values.iter().any(|wanted| wanted.touches(value)) {
-                        return Err(Refused::Denied(name));
-                    }
+                let values = self.denied.get(&*folded(name));
+                if values.is_some_and(|v| v.is_empty() || v.iter().any(|wanted| wanted.touches(value))) {
+                    return Err(Refused::Denied(name));
                 }
             }
         }
