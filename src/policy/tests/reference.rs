@@ -56,12 +56,12 @@ fn is_wild(path: &str) -> bool {
 fn fits(pattern: &str, path: &str) -> bool {
     let wanted: Vec<&str> = pattern.split('/').collect();
     let given: Vec<&str> = path.split('/').collect();
-    if let Some((last, before)) = wanted.split_last() {
-        if let Some(start) = last.strip_suffix('*') {
-            return given.len() > before.len()
-                && before.iter().zip(&given).all(|(w, g)| segment(w, g))
-                && given[before.len()..].join("/").starts_with(start);
-        }
+    if let Some((last, before)) = wanted.split_last()
+        && let Some(start) = last.strip_suffix('*')
+    {
+        return given.len() > before.len()
+            && before.iter().zip(&given).all(|(w, g)| segment(w, g))
+            && given[before.len()..].join("/").starts_with(start);
     }
     wanted.len() == given.len() && wanted.iter().zip(&given).all(|(w, g)| segment(w, g))
 }
