@@ -1,1 +1,28 @@
 //! Policy documents, their compiled form, and the decision.
+//!
+//! A [`Policy`] is text, parsed once into rules that remember their lines. [`Acl::compile`] puts the policies of one
+//! token together; [`Acl::check`] answers a [`Query`] with a [`Grant`], which is the only proof of permission there
+//! is, or a [`Denial`]. Compilation is pure, an `Acl` never changes, and a check takes no lock.
+
+mod acl;
+mod builtin;
+mod decision;
+mod document;
+mod explain;
+mod limits;
+mod pattern;
+mod template;
+
+pub use acl::{Acl, Outline};
+pub use builtin::{DEFAULT, RESPONSE_WRAPPING};
+pub use decision::{Decision, Denial, Grant, Query, Reason, Wrapping};
+pub use document::{Policy, Rule};
+pub use explain::{Explanation, Origin, RuleView};
+pub use limits::Limits;
+pub use template::{Fact, Facts, Field, NoFacts};
+
+/// The name of the policy that may do everything. It has no text and cannot be written.
+pub const ROOT: &str = "root";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! Why a request was decided as it was: for operators, never for the client that was refused.
+
+use std::sync::Arc;
+
+use super::acl::{Acl, Merged, Recorder, words};
+use super::decision::{Decision, Denial, Query, Reason};
+use super::document::Policy;
+use crate::base::Operation;
+
+/// The story of one decision.
+#[derive(Clone, Debug)]
+pub struct Explanation<'a> {
+    /// Why not; `None` if it is allowed.
+    pub reason: Option<Reason>,
+    /// The rule that decided; none for root, or if no rule covers the path.
+    pub rule: Option<RuleView<'a>>,
+    /// The parameter that was the reason, as the policy or the request names it.
+    pub parameter: Option<String>,
+    /// Other rules that cover the path and were not asked, since the deciding one is more specific.
+    pub others: Vec<RuleView<'a>>,
+    /// Rules that were left out because their template could not be filled in.
+    pub dropped: Vec<Origin<'a>>,
+}
+
+/// A rule of the compiled set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleView<'a> {
+    /// Its path, filled in.
+    pub path: String,
+    /// What it gives, sorted.
+    pub capabilities: Vec<&'static str>,
+    /// The rules of documents that it was put together from.
+    pub origins: Vec<Origin<'a>>,
+}
+
+/// A rule of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The policy's name.
+    pub policy: &'a str,
+    /// The path as it is written there.
+    pub path: &'a str,
+    /// The line.
+    pub line: u32,
+}
+
+/// What the evaluation says on its way.
+#[derive(Default)]
+struct Trace {
+    rule: Option<u32>,
+    parameter: Option<String>,
+}
+
+impl Recorder for Trace {
+    fn decided(&mut self, rule: u32) {
+        self.rule = Some(rule);
+    }
+
+    fn parameter(&mut self, name: &str) {
+        self.parameter = Some(name.to_owned());
+    }
+}
+
+impl Acl {
+    /// Runs the same evaluation as [`Acl::check`] and tells how it went. It looks at every rule: not for each request.
+    pub fn explain(&self, query: &Query<'_>) -> Explanation<'_> {
+        let mut trace = Trace::default();
+        let reason = match self.evaluate(query, &mut trace) {
+            Decision::Allow(_) => None,
+            Decision::Deny(denial) => Some(denial.reason),
+        };
+        let path = query.path.as_str();
+        let list = query.operation == Operation::List;
+        let bare = path.strip_suffix('/').unwrap_or(path);
+        let folder = format!("{bare}/");
+        let covers = |rule: &Merged| match list {
+            false => rule.pattern.matches(path),
+            true => rule.pattern.matches(&folder) || rule.pattern.matches(bare),
+        };
+        let mut others: Vec<&Merged> = (0u32..)
+            .zip(&self.rules)
+            .filter(|(number, rule)| Some(*number) != trace.rule && covers(rule))
+            .map(|(_, rule)| rule)
+            .collect();
+        others.sort_by(|a, b| b.pattern.priority(&a.pattern));
+        Explanation {
+            reason,
+            rule: trace.rule.map(|number| self.view(self.rule(number))),
+            parameter: trace.parameter,
+            others: others.into_iter().map(|rule| self.view(rule)).collect(),
+            dropped: self.dropped.iter().filter_map(|origin| origin_of(&self.policies, *origin)).collect(),
+        }
+    }
+
+    /// Which rules of which policies a denial comes from; none if no rule covers the path.
+    pub fn origins(&self, denial: &Denial) -> Vec<Origin<'_>> {
+        denial
+            .rule
+            .and_then(|number| self.rules.get(number as usize))
+            .map_or_else(Vec::new, |rule| self.view(rule).origins)
+    }
+
+    fn view(&self, rule: &Merged) -> RuleView<'_> {
+        RuleView {
+            path: rule.pattern.written(),
+            capabilities: words(rule.capabilities),
+            origins: rule.origins.iter().filter_map(|origin| origin_of(&self.policies, *origin)).collect(),
+        }
+    }
+}
+
+fn origin_of(policies: &[Arc<Policy>], (policy, rule): (u32, u32)) -> Option<Origin<'_>> {
+    let policy = policies.get(policy as usize)?;
+    let rule = policy.rules().get(rule as usize)?;
+    Some(Origin { policy: policy.name(), path: rule.path(), line: rule.span().line })
+}

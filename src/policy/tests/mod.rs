@@ -1,0 +1,51 @@
+//! Tests of policies as a whole.
+
+mod documents;
+mod reference;
+mod semantics;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::base::{Capabilities, Json, Operation, Path, Ttl};
+
+fn policy(name: &str, text: &str) -> Arc<Policy> {
+    Arc::new(Policy::parse(name, text).unwrap_or_else(|error| panic!("{text}: {error}")))
+}
+
+fn acl(text: &str) -> Acl {
+    acl_of(&[text])
+}
+
+fn acl_of(texts: &[&str]) -> Acl {
+    let policies: Vec<_> = texts.iter().enumerate().map(|(i, text)| policy(&format!("p{i}"), text)).collect();
+    Acl::compile(&policies, &NoFacts)
+}
+
+fn path(text: &str) -> Path {
+    Path::parse(text).unwrap()
+}
+
+/// The reason of a denial, or `None` for a grant.
+fn reason(acl: &Acl, query: &Query<'_>) -> Option<Reason> {
+    let explained = acl.explain(query).reason;
+    match acl.check(query) {
+        Decision::Allow(_) => assert_eq!(explained, None),
+        Decision::Deny(denial) => assert_eq!(explained, Some(denial.reason())),
+    }
+    explained
+}
+
+fn may(acl: &Acl, operation: Operation, at: &str) -> bool {
+    reason(acl, &Query::new(operation, &path(at))).is_none()
+}
+
+fn with(acl: &Acl, operation: Operation, body: &str) -> Option<Reason> {
+    let (path, json) = (path("x"), Json::parse(body.as_bytes()).unwrap());
+    reason(acl, &Query { parameters: Some(&json), ..Query::new(operation, &path) })
+}
+
+fn wrapped(acl: &Acl, seconds: Option<u64>) -> Option<Reason> {
+    let path = path("x");
+    reason(acl, &Query { wrap: seconds.map(Ttl::from_seconds), ..Query::new(Operation::Read, &path) })
+}
