@@ -6,10 +6,12 @@ pub mod aead;
 pub mod error;
 pub mod keys;
 pub mod mac;
+pub mod password;
 pub mod pem;
 pub mod random;
 pub mod shamir;
 pub mod siv;
+pub mod x509;
 
 pub use aead::AeadKey;
 pub use error::{Error, Result};
