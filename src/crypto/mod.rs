@@ -11,6 +11,7 @@ pub mod pem;
 pub mod random;
 pub mod shamir;
 pub mod siv;
+pub mod tls;
 pub mod x509;
 
 pub use aead::AeadKey;
