@@ -57,7 +57,7 @@ pub fn verify(password: &Secret<String>, hash: &str) -> bool {
         return false;
     }
     match Stored::of(hash) {
-        Some(Stored::Argon2(hash)) => Argon2::default().verify_password(password, &hash).is_ok(),
+        Some(Stored::Argon2(hash)) => Argon2::default().verify_password(password, &*hash).is_ok(),
         Some(Stored::Bcrypt(hash)) => bcrypt::verify(password, hash).unwrap_or(false),
         None => false,
     }
@@ -77,15 +77,14 @@ pub fn check_hash(hash: &str) -> Result<()> {
 /// Whether the hash should be made anew at the next login: it is bcrypt, or cheaper than ours.
 pub fn is_outdated(hash: &str) -> bool {
     match Stored::of(hash) {
-        Some(Stored::Argon2(hash)) => Params::try_from(&hash).map_or(true, |params| {
-            params.m_cost() < MEMORY_KIB || params.t_cost() < PASSES || params.p_cost() < LANES
-        }),
+        Some(Stored::Argon2(hash)) => Params::try_from(&*hash)
+            .map_or(true, |params| params.m_cost() < MEMORY_KIB || params.t_cost() < PASSES || params.p_cost() < LANES),
         Some(Stored::Bcrypt(_)) | None => true,
     }
 }
 
 enum Stored<'a> {
-    Argon2(PasswordHash),
+    Argon2(Box<PasswordHash>),
     Bcrypt(&'a str),
 }
 
@@ -95,7 +94,7 @@ impl<'a> Stored<'a> {
             let hash = PasswordHash::new(text).ok()?;
             let params = Params::try_from(&hash).ok()?;
             let bearable = params.m_cost() <= MEMORY_MAX_KIB && params.t_cost() <= PASSES_MAX && params.p_cost() <= 16;
-            return (bearable && hash.hash.is_some() && hash.salt.is_some()).then_some(Self::Argon2(hash));
+            return (bearable && hash.hash.is_some() && hash.salt.is_some()).then(|| Self::Argon2(Box::new(hash)));
         }
         let rest = ["$2a$", "$2b$", "$2y$"].iter().find_map(|version| text.strip_prefix(version))?;
         let (cost, rest) = rest.split_once('$')?;

@@ -150,7 +150,9 @@ mod tests {
             assert!(blocks(text.as_bytes()).is_err(), "{text}");
         }
         assert!(blocks(&vec![b'\n'; TEXT_MAX + 1]).is_err());
-        assert!(blocks("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".repeat(257).as_bytes()).is_err());
+        assert!(
+            blocks("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".repeat(257).as_bytes()).is_err()
+        );
     }
 
     #[test]

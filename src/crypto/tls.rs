@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::WantsClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
@@ -119,7 +119,11 @@ pub enum ClientCerts {
 ///
 /// # Errors
 /// `Invalid` when a CA for clients cannot be one, `Primitive` if the provider fails.
-pub fn server_config(versions: Versions, clients: &ClientCerts, certificate: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig> {
+pub fn server_config(
+    versions: Versions,
+    clients: &ClientCerts,
+    certificate: Arc<dyn ResolvesServerCert>,
+) -> Result<ServerConfig> {
     let builder = server_builder(versions)?;
     let builder = match clients {
         ClientCerts::None => builder.with_no_client_auth(),
@@ -406,7 +410,10 @@ mod tests {
         Ok(())
     }
 
-    fn connect(client: ClientConfig, server: &Arc<ServerConfig>) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
+    fn connect(
+        client: ClientConfig,
+        server: &Arc<ServerConfig>,
+    ) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
         let mut client = ClientConnection::new(Arc::new(client), "vault.test".try_into().unwrap())?;
         let mut server = ServerConnection::new(server.clone())?;
         shake(&mut client, &mut server)?;

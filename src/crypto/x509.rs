@@ -93,11 +93,7 @@ fn open<'a>(der: &'a [u8], max: usize, what: &str) -> Result<Opened<'a>> {
     let mut inside = SliceReader::new(outside.value()).map_err(|_| malformed())?;
     let body = inside.tlv_bytes().map_err(|_| malformed())?;
     let signed = Signed::from_der(der).map_err(|_| malformed())?;
-    Ok(Opened {
-        body,
-        algorithm: signed.algorithm,
-        signature: signed.signature.as_bytes().ok_or_else(malformed)?,
-    })
+    Ok(Opened { body, algorithm: signed.algorithm, signature: signed.signature.as_bytes().ok_or_else(malformed)? })
 }
 
 /// Signs the body and puts the outside around it.

@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn unknown_types_and_sizes_are_refused() {
-        for (key_type, bits) in [("rsa", 1024), ("rsa", 2049), ("ec", 224), ("ec", 255), ("dsa", 0), ("", 0), ("RSA", 2048)] {
+        for (key_type, bits) in
+            [("rsa", 1024), ("rsa", 2049), ("ec", 224), ("ec", 255), ("dsa", 0), ("", 0), ("RSA", 2048)]
+        {
             assert!(KeyKind::parse(key_type, bits).is_err(), "{key_type} {bits}");
         }
         assert!(Hash::of_bits(224).is_err());

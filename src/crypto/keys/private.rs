@@ -362,7 +362,8 @@ mod tests {
         for kind in KINDS {
             let key = PrivateKey::generate(kind).unwrap();
             assert_eq!(key.kind(), kind);
-            let public = String::from_utf8(openssl(&["pkey", "-pubout"], key.pkcs8_pem().unwrap().reveal().as_bytes())).unwrap();
+            let public =
+                String::from_utf8(openssl(&["pkey", "-pubout"], key.pkcs8_pem().unwrap().reveal().as_bytes())).unwrap();
             assert_eq!(public, key.public().pem().unwrap());
             let traditional = key.traditional_pem().unwrap();
             assert_eq!(openssl(&["pkey", "-pubout"], traditional.reveal().as_bytes()), public.as_bytes());
@@ -444,6 +445,12 @@ mod tests {
             let _ = PrivateKey::from_der(&garbage);
             let _ = PrivateKey::from_pem(&garbage);
             let _ = PublicKey::from_spki(&garbage);
+            let ec = PrivateKey::generate(KeyKind::Ec(Curve::P256)).unwrap();
+            for mut der in [ec.pkcs8().unwrap().reveal().clone(), ec.traditional().unwrap().1.reveal().clone()] {
+                let place = place % der.len();
+                der[place] = byte;
+                let _ = PrivateKey::from_der(&der);
+            }
             let mut der = hex::decode("302e020100300506032b657004220420d4ee72dbf913584ad5b6d8f1f769f8ad3afe7c28cbf1d4fbe097a88f44755842").unwrap();
             let place = place % der.len();
             der[place] = byte;

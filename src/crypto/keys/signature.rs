@@ -170,7 +170,11 @@ mod tests {
     fn all() -> Vec<SignatureAlgorithm> {
         let mut all = vec![SignatureAlgorithm::Ed25519];
         for hash in Hash::ALL {
-            all.extend([SignatureAlgorithm::RsaPkcs1(hash), SignatureAlgorithm::RsaPss(hash), SignatureAlgorithm::Ecdsa(hash)]);
+            all.extend([
+                SignatureAlgorithm::RsaPkcs1(hash),
+                SignatureAlgorithm::RsaPss(hash),
+                SignatureAlgorithm::Ecdsa(hash),
+            ]);
         }
         all
     }
@@ -187,7 +191,14 @@ mod tests {
     #[test]
     fn weak_and_strange_algorithms_are_refused() {
         // MD5, SHA-1, and SHA-224 with RSA; SHA-1 with ECDSA; DSA with SHA-256; Ed448.
-        for oid in ["1.2.840.113549.1.1.4", "1.2.840.113549.1.1.5", "1.2.840.113549.1.1.14", "1.2.840.10045.4.1", "2.16.840.1.101.3.4.3.2", "1.3.101.113"] {
+        for oid in [
+            "1.2.840.113549.1.1.4",
+            "1.2.840.113549.1.1.5",
+            "1.2.840.113549.1.1.14",
+            "1.2.840.10045.4.1",
+            "2.16.840.1.101.3.4.3.2",
+            "1.3.101.113",
+        ] {
             let identifier = AlgorithmIdentifierOwned { oid: ObjectIdentifier::new(oid).unwrap(), parameters: None };
             assert!(SignatureAlgorithm::of(&identifier).is_err(), "{oid}");
         }

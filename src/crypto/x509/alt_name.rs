@@ -65,7 +65,9 @@ impl AltName {
                 type_id: *oid,
                 value: Any::from_der(value).map_err(|_| Error::invalid("other name: malformed value"))?,
             }),
-            Self::Unsupported(kind) => return Err(Error::unsupported(format!("an alternative name of the kind {kind}"))),
+            Self::Unsupported(kind) => {
+                return Err(Error::unsupported(format!("an alternative name of the kind {kind}")));
+            }
         })
     }
 
@@ -108,4 +110,3 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     }
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
-

@@ -176,7 +176,9 @@ impl Crl {
             next_update: body.next_update.map(super::moment),
             revoked: entries
                 .into_iter()
-                .map(|entry| (significant(entry.serial_number.as_bytes()).to_vec(), super::moment(entry.revocation_date)))
+                .map(|entry| {
+                    (significant(entry.serial_number.as_bytes()).to_vec(), super::moment(entry.revocation_date))
+                })
                 .collect(),
             extensions: extension::read_all(body.extensions)?,
         })

@@ -50,7 +50,12 @@ impl Ca {
         Self { key, certificate, algorithm }
     }
 
-    fn spec(&self, subject: DistinguishedName, public_key: &PublicKey, mut extensions: Vec<Extension>) -> CertificateSpec {
+    fn spec(
+        &self,
+        subject: DistinguishedName,
+        public_key: &PublicKey,
+        mut extensions: Vec<Extension>,
+    ) -> CertificateSpec {
         extensions.push(ext::authority_key_id(&self.certificate.subject_key_id().unwrap().unwrap()).unwrap());
         CertificateSpec {
             serial: vec![1, 2, 3],
@@ -95,12 +100,32 @@ fn accepted(folder: &Path, arguments: &[&str]) -> String {
 fn a_chain_with_everything_in_it_verifies() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    accepted(folder, &[
-        "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", "k", "-out", "csr", "-subj", "/OU=a/OU=b/CN=leaf.example.com",
-        "-addext", "subjectAltName=DNS:leaf.example.com,IP:192.0.2.7,URI:spiffe://example/x,email:jo@example.com",
-        "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "tlsfeature=status_request",
-        "-addext", "keyUsage=digitalSignature", "-addext", "extendedKeyUsage=clientAuth",
-    ]);
+    accepted(
+        folder,
+        &[
+            "req",
+            "-new",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "k",
+            "-out",
+            "csr",
+            "-subj",
+            "/OU=a/OU=b/CN=leaf.example.com",
+            "-addext",
+            "subjectAltName=DNS:leaf.example.com,IP:192.0.2.7,URI:spiffe://example/x,email:jo@example.com",
+            "-addext",
+            "basicConstraints=critical,CA:TRUE",
+            "-addext",
+            "tlsfeature=status_request",
+            "-addext",
+            "keyUsage=digitalSignature",
+            "-addext",
+            "extendedKeyUsage=clientAuth",
+        ],
+    );
     let request = Request::from_pem(&fs::read_to_string(folder.join("csr")).unwrap()).unwrap();
     assert!(request.wants_ca().unwrap());
     assert_eq!(request.key_usage().unwrap(), Some(KeyUsage::DIGITAL_SIGNATURE));
@@ -123,8 +148,10 @@ fn a_chain_with_everything_in_it_verifies() {
         )
         .unwrap(),
     );
-    extensions.push(ext::crl_distribution_points(&["http://ca.example/crl".into(), "http://cb.example/crl".into()]).unwrap());
-    extensions.push(ext::authority_info_access(&["http://ocsp.example".into()], &["http://ca.example/ca".into()]).unwrap());
+    extensions
+        .push(ext::crl_distribution_points(&["http://ca.example/crl".into(), "http://cb.example/crl".into()]).unwrap());
+    extensions
+        .push(ext::authority_info_access(&["http://ocsp.example".into()], &["http://ca.example/ca".into()]).unwrap());
     let certificate = root.issue(Subject::common("intermediate").encode().unwrap(), key.public(), extensions);
     assert_eq!(certificate.ca().unwrap().unwrap().0, Some(0));
     certificate.verify_by(&root.certificate).unwrap();
@@ -236,11 +263,32 @@ fn every_kind_of_key_signs_and_is_certified() {
 fn an_imported_ca_with_a_strange_name_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    accepted(folder, &[
-        "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key", "-out", "root",
-        "-multivalue-rdn", "-subj", "/DC=com/DC=example/OU=x+OU=y/OU=z/CN=AD Röot", "-utf8", "-days", "3650", "-set_serial", "0",
-        "-addext", "subjectKeyIdentifier=01:02:03",
-    ]);
+    accepted(
+        folder,
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            "key",
+            "-out",
+            "root",
+            "-multivalue-rdn",
+            "-subj",
+            "/DC=com/DC=example/OU=x+OU=y/OU=z/CN=AD Röot",
+            "-utf8",
+            "-days",
+            "3650",
+            "-set_serial",
+            "0",
+            "-addext",
+            "subjectKeyIdentifier=01:02:03",
+        ],
+    );
     let certificate = Certificate::from_pem(&fs::read_to_string(folder.join("root")).unwrap()).unwrap();
     let key = PrivateKey::from_pem(&fs::read(folder.join("key")).unwrap()).unwrap();
     let root = Ca { key, certificate, algorithm: SignatureAlgorithm::Ecdsa(Hash::Sha256) };
@@ -270,7 +318,8 @@ fn a_revoked_certificate_is_found_in_the_list() {
         accepted(folder, &["crl", "-in", "crl", "-CAfile", "root", "-noout"]);
         accepted(folder, &["verify", "-crl_check", "-CRLfile", "crl", "-CAfile", "root", "leaf"]);
 
-        let revoked = |serial: &[u8], reason| Revoked { serial: serial.to_vec(), at: at("2021-06-01T12:00:00Z"), reason };
+        let revoked =
+            |serial: &[u8], reason| Revoked { serial: serial.to_vec(), at: at("2021-06-01T12:00:00Z"), reason };
         let mut spec = root.crl();
         spec.revoked = vec![revoked(leaf.serial(), Reason::KeyCompromise), revoked(&[0x90, 1], Reason::Unspecified)];
         spec.extensions = vec![ext::issuing_distribution_point(&["http://ca.example/crl".into()]).unwrap()];
@@ -282,7 +331,10 @@ fn a_revoked_certificate_is_found_in_the_list() {
         assert!(Crl::from_pem(&list.pem().unwrap()).unwrap().verify_by(&leaf).is_err());
         save(folder, "crl", &list.pem().unwrap());
         let text = accepted(folder, &["crl", "-in", "crl", "-noout", "-text"]);
-        assert!(text.contains("Key Compromise") && text.contains("X509v3 Issuing Distribution Point: critical"), "{text}");
+        assert!(
+            text.contains("Key Compromise") && text.contains("X509v3 Issuing Distribution Point: critical"),
+            "{text}"
+        );
         let (content, text) = openssl(folder, &["verify", "-crl_check", "-CRLfile", "crl", "-CAfile", "root", "leaf"]);
         assert!(!content && text.contains("certificate revoked"), "{text}");
 
@@ -309,7 +361,17 @@ fn requests_by_openssl_are_read_and_a_forged_one_is_not() {
         (curve("P-521"), "-sha256"),
         (curve("P-521"), "-sha512"),
         (vec!["-newkey".into(), "rsa:2048".into()], "-sha256"),
-        (vec!["-newkey".into(), "rsa:3072".into(), "-sigopt".into(), "rsa_padding_mode:pss".into(), "-sigopt".into(), "rsa_pss_saltlen:digest".into()], "-sha384"),
+        (
+            vec![
+                "-newkey".into(),
+                "rsa:3072".into(),
+                "-sigopt".into(),
+                "rsa_padding_mode:pss".into(),
+                "-sigopt".into(),
+                "rsa_pss_saltlen:digest".into(),
+            ],
+            "-sha384",
+        ),
         (vec!["-newkey".into(), "ed25519".into()], "-sha256"),
     ] {
         let mut arguments = vec!["req", "-new", "-nodes", "-keyout", "key", "-out", "csr", "-subj", "/CN=x", hash];
@@ -333,7 +395,8 @@ fn weak_requests_are_refused() {
         vec!["-newkey", "rsa:2048", "-sha1"],
         vec!["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1", "-sha256"],
     ] {
-        let all = [vec!["req", "-new", "-nodes", "-keyout", "key", "-out", "csr", "-subj", "/CN=x"], arguments].concat();
+        let all =
+            [vec!["req", "-new", "-nodes", "-keyout", "key", "-out", "csr", "-subj", "/CN=x"], arguments].concat();
         accepted(folder, &all);
         assert!(Request::from_pem(&fs::read_to_string(folder.join("csr")).unwrap()).is_err(), "{all:?}");
     }
@@ -370,7 +433,8 @@ fn who_is_no_issuer_is_not_taken_for_one() {
     let below = Ca { key, certificate: leaf, algorithm: SignatureAlgorithm::Ed25519 };
     let mut spec = root.spec(name.clone(), below.key.public(), Vec::new());
     spec.issuer = name.clone();
-    let below = spec.sign(&below.key, below.algorithm).map(|certificate| certificate.verify_by(&below.certificate)).unwrap();
+    let below =
+        spec.sign(&below.key, below.algorithm).map(|certificate| certificate.verify_by(&below.certificate)).unwrap();
     assert_eq!(below.unwrap_err().to_string(), "certificate: its issuer is not a CA");
     // A CA whose key may not sign certificates.
     let key = PrivateKey::generate(KeyKind::Ed25519).unwrap();

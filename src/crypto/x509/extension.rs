@@ -133,7 +133,11 @@ pub(super) fn read_all(extensions: Option<Vec<x509_cert::ext::Extension>>) -> Re
     let read: Vec<Extension> = extensions
         .unwrap_or_default()
         .into_iter()
-        .map(|each| Extension { oid: each.extn_id, critical: each.critical, value: each.extn_value.into_bytes().into() })
+        .map(|each| Extension {
+            oid: each.extn_id,
+            critical: each.critical,
+            value: each.extn_value.into_bytes().into(),
+        })
         .collect();
     distinct(&read)?;
     Ok(read)

@@ -9,9 +9,9 @@ use der::asn1::{AnyRef, ObjectIdentifier};
 use der::{Decode, Encode, Sequence, Tag, TagNumber, Tagged};
 
 use super::alt_name::AltName;
+use super::elements;
 use super::extension::{self, Extension, KeyUsage, id};
 use super::name::DistinguishedName;
-use super::elements;
 use crate::crypto::error::{Error, Result};
 use crate::crypto::keys::{PrivateKey, PublicKey, SignatureAlgorithm};
 use crate::crypto::pem::{self, Label};
