@@ -86,7 +86,7 @@ impl Subject {
     /// type together in one set.
     ///
     /// # Errors
-    /// `Invalid` for more than [`ATTRIBUTES_MAX`] values or one beyond [`VALUE_MAX`].
+    /// `Invalid` for more than 128 values, an empty one or one beyond 1024 bytes.
     pub fn encode(&self) -> Result<DistinguishedName> {
         let one = |value: &String| if value.is_empty() { Vec::new() } else { vec![value.clone()] };
         let mut sets = vec![
