@@ -4,13 +4,19 @@
 
 pub mod aead;
 pub mod error;
+pub mod keys;
 pub mod mac;
+pub mod password;
+pub mod pem;
 pub mod random;
 pub mod shamir;
 pub mod siv;
+pub mod tls;
+pub mod x509;
 
 pub use aead::AeadKey;
 pub use error::{Error, Result};
+pub use keys::{Curve, Hash, KeyKind, PrivateKey, PublicKey, SignatureAlgorithm};
 pub use mac::{HmacKey, hkdf_sha256, hmac_sha256, same, sha256};
 pub use random::{SystemRng, base62};
 pub use siv::NameKey;

@@ -1,6 +1,8 @@
 //! Shamir's sharing over GF(2^8) in Vault's form.
 //!
-//!     y of each byte of the secret (n) ‖ x (1)
+//! ```text
+//! y of each byte of the secret (n) ‖ x (1)
+//! ```
 //!
 //! The field is AES's (0x11b). Combining cannot notice a wrong or a missing share, it returns
 //! other bytes then: the caller must check the result by opening something with it.

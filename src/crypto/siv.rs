@@ -1,6 +1,8 @@
 //! AES-SIV (RFC 5297) for names: the same name always seals to the same bytes, and only those open.
 //!
-//!     synthetic IV (16) ‖ ciphertext (as long as the name)
+//! ```text
+//! synthetic IV (16) ‖ ciphertext (as long as the name)
+//! ```
 //!
 //! Equal names under one key show as equal: each place that must not be comparable with another
 //! brings its own associated data.
