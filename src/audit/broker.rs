@@ -1,0 +1,479 @@
+//! The broker: hands each entry to all devices, and the proof to whoever waited for one of them.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::config::{DeviceConfig, Plan, Rules};
+use super::device::{BOUND, Device, Health, Ticket};
+use super::entry::Entry;
+use super::format::Stage;
+use crate::base::{Error, Result};
+
+/// Proof that an audit device holds the request, granted or denied.
+#[derive(Debug)]
+#[must_use]
+pub struct Recorded(());
+
+/// Proof that an audit device holds the response.
+#[derive(Debug)]
+#[must_use]
+pub struct Released(());
+
+/// The enabled devices. Entries read them without a lock.
+pub struct Broker {
+    devices: ArcSwap<Vec<Arc<Device>>>,
+    rules: Rules,
+    /// How long an entry waits for its devices.
+    bound: Duration,
+    /// One change at a time.
+    turn: Mutex<()>,
+}
+
+impl Broker {
+    /// Opens the devices that are stored. One that cannot be opened counts as a device that fails, and is tried
+    /// again with each entry; it does not fail here, so that it cannot keep the server sealed.
+    pub fn open(rows: Vec<DeviceConfig>, rules: Rules) -> Self {
+        let open = |row: DeviceConfig| {
+            let plan = row.plan(&rules);
+            Arc::new(Device::open(row, plan))
+        };
+        let devices = rows.into_iter().map(open).collect();
+        Self { devices: ArcSwap::from_pointee(devices), rules, bound: BOUND, turn: Mutex::new(()) }
+    }
+
+    /// Records a request before it runs. Without any device it succeeds.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], naming the devices, when none wrote within `limits::AUDIT_MILLISECONDS`.
+    pub async fn request(&self, entry: &Entry<'_>) -> Result<Recorded> {
+        self.write(Stage::Request, entry).await.map(Recorded)
+    }
+
+    /// Records a response before it leaves. Without any device it succeeds.
+    ///
+    /// # Errors
+    /// As [`Broker::request`].
+    pub async fn response(&self, entry: &Entry<'_>) -> Result<Released> {
+        self.write(Stage::Response, entry).await.map(Released)
+    }
+
+    /// Adds a device, whose file can be written now. The caller stores the row.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the row or its file is unfit or its path in use, [`Error::Unavailable`] when the file
+    /// cannot be opened within the bound.
+    pub async fn enable(&self, config: DeviceConfig) -> Result<()> {
+        let plan = config.plan(&self.rules)?;
+        self.is_free(&config, &plan)?;
+        let device = Arc::new(Device::enable(config.clone(), plan.clone()).await?);
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_free(&config, &plan)?;
+        let mut devices = Vec::clone(&self.devices.load());
+        devices.push(device);
+        self.devices.store(Arc::new(devices));
+        Ok(())
+    }
+
+    /// Removes a device, which still writes what it holds. Says whether there was one.
+    pub fn disable(&self, path: &str) -> bool {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut devices = Vec::clone(&self.devices.load());
+        let before = devices.len();
+        devices.retain(|device| !is_at(device, path));
+        let found = devices.len() < before;
+        self.devices.store(Arc::new(devices));
+        found
+    }
+
+    /// The rows of all devices, in the order of their making.
+    pub fn list(&self) -> Vec<DeviceConfig> {
+        self.devices.load().iter().map(|device| device.config().clone()).collect()
+    }
+
+    /// The hash that a device's log shows for this value.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is no such device.
+    pub fn hash(&self, path: &str, input: &str) -> Result<String> {
+        let devices = self.devices.load();
+        let device = devices.iter().find(|device| is_at(device, path));
+        Ok(device.ok_or_else(|| Error::invalid("unknown audit backend"))?.hash(input))
+    }
+
+    /// Has every device open its file anew before its next line. Does not wait for it.
+    pub fn reopen(&self) {
+        self.devices.load().iter().for_each(|device| device.reopen());
+    }
+
+    /// How each device is.
+    pub fn health(&self) -> Vec<Health> {
+        self.devices.load().iter().map(|device| device.health()).collect()
+    }
+
+    /// Waits until every device has written what it holds, or cannot, or its time is over: before the process ends.
+    pub async fn flush(&self) {
+        let tickets: Vec<Ticket> = self.devices.load().iter().map(|device| device.flush()).collect();
+        let all = poll_fn(|cx| {
+            let waiting = tickets.iter().filter(|ticket| ticket.poll(cx).is_pending()).count();
+            if waiting == 0 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // A device that is late has said so itself.
+        let _ = tokio::time::timeout(self.bound, all).await;
+    }
+
+    async fn write(&self, stage: Stage, entry: &Entry<'_>) -> Result<()> {
+        let sent: Vec<(Arc<Device>, Ticket)> = {
+            let devices = self.devices.load();
+            devices.iter().map(|device| (Arc::clone(device), device.submit(stage, entry))).collect()
+        };
+        if sent.is_empty() {
+            return Ok(());
+        }
+        let mut first = true;
+        // The first device to write is enough: a slow one holds up itself alone.
+        let any = poll_fn(|cx| {
+            let mut hope = false;
+            for (device, ticket) in &sent {
+                match ticket.poll(cx) {
+                    Poll::Ready(true) => return Poll::Ready(true),
+                    Poll::Ready(false) => {}
+                    // Somebody waited for this device in vain already: nobody else needs to.
+                    Poll::Pending => hope |= !first || !device.is_stuck(),
+                }
+            }
+            first = false;
+            if hope { Poll::Pending } else { Poll::Ready(false) }
+        });
+        let written = tokio::time::timeout(self.bound, any).await;
+        if matches!(written, Ok(true)) {
+            return Ok(());
+        }
+        if written.is_err() {
+            sent.iter().for_each(|(device, ticket)| device.gave_up(ticket));
+        }
+        Err(unavailable(stage, &sent))
+    }
+
+    fn is_free(&self, config: &DeviceConfig, plan: &Plan) -> Result<()> {
+        let devices = self.devices.load();
+        if devices.iter().any(|device| is_at(device, &config.path)) {
+            return Err(Error::invalid("path already in use"));
+        }
+        if devices.iter().any(|device| device.shares_its_file(&plan.target)) {
+            return Err(Error::invalid("another audit device writes to this file"));
+        }
+        Ok(())
+    }
+}
+
+fn is_at(device: &Device, path: &str) -> bool {
+    device.path().trim_end_matches('/') == path.trim_end_matches('/')
+}
+
+fn unavailable(stage: Stage, sent: &[(Arc<Device>, Ticket)]) -> Error {
+    let device = |(device, _): &(Arc<Device>, Ticket)| match device.health().fault {
+        Some(fault) => format!("{} ({fault})", device.quoted()),
+        None => format!("{} (its queue is full)", device.quoted()),
+    };
+    let devices: Vec<String> = sent.iter().map(device).collect();
+    Error::Unavailable(format!("no audit device recorded the {}: {}", stage.word(), devices.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::config::tests::config;
+    use super::super::entry::{AuthFacts, RequestFacts, ResponseFacts};
+    use super::*;
+    use crate::base::json::Map;
+    use crate::base::{Json, Secret, Timestamp, Ttl, limits};
+
+    fn anywhere() -> Rules {
+        Rules { directory: None, unsafe_anywhere: true }
+    }
+
+    fn file(path: &str, file: &Path) -> DeviceConfig {
+        config(path, &[("file_path", file.to_str().unwrap())])
+    }
+
+    fn full(path: &str) -> DeviceConfig {
+        file(path, Path::new("/dev/full"))
+    }
+
+    fn entry(path: &str) -> Entry<'_> {
+        Entry { request: RequestFacts { path, ..RequestFacts::default() }, ..Entry::default() }
+    }
+
+    fn paths(file: &Path) -> Vec<String> {
+        let text = fs::read_to_string(file).unwrap();
+        let path = |line: &str| {
+            let json = Json::parse(line.as_bytes()).unwrap();
+            json.at("request").unwrap().at("path").unwrap().as_str().unwrap().to_owned()
+        };
+        text.lines().map(path).collect()
+    }
+
+    fn broker(rows: Vec<DeviceConfig>) -> Broker {
+        Broker::open(rows, anywhere())
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_an_error_that_names_the_device() {
+        let broker = broker(vec![full("one/"), full("two/")]);
+        let error = broker.request(&entry("a")).await.unwrap_err();
+        assert_eq!(error.status(), 503);
+        let text = error.to_string();
+        assert!(text.contains("\"one/\"") && text.contains("\"two/\"") && text.contains("No space left"), "{text}");
+        assert!(broker.response(&entry("a")).await.is_err());
+        let health = broker.health();
+        assert!(health[0].fault.is_some() && health[0].lost == 2 && health[0].queued == 0, "{health:?}");
+    }
+
+    #[tokio::test]
+    async fn a_failing_device_degrades_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = folder.path().join("a.log");
+        let broker = broker(vec![full("bad"), file("good", &good)]);
+        for path in ["a", "b", "c"] {
+            let _ = broker.request(&entry(path)).await.unwrap();
+        }
+        broker.flush().await;
+        assert_eq!(paths(&good), ["a", "b", "c"]);
+        let health = broker.health();
+        assert!(health[0].fault.is_some() && health[1].fault.is_none(), "{health:?}");
+    }
+
+    #[tokio::test]
+    async fn a_hanging_device_costs_its_callers_the_bound_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = folder.path().join("a.log");
+        let mut broker = broker(Vec::new());
+        broker.bound = Duration::from_millis(20);
+        broker.devices.store(Arc::new(vec![Arc::new(Device::hanging("nfs"))]));
+        let error = broker.request(&entry("a")).await.unwrap_err();
+        assert!(error.status() == 503 && error.to_string().contains("\"nfs/\""), "{error}");
+        assert!(broker.health()[0].fault.is_some());
+        // The bound is now a time that no test would wait for.
+        broker.bound = Duration::from_secs(1_000_000);
+        assert!(broker.request(&entry("b")).await.is_err());
+        broker.enable(file("good", &good)).await.unwrap();
+        let _ = broker.request(&entry("c")).await.unwrap();
+        assert_eq!(paths(&good), ["c"]);
+        assert!(broker.disable("nfs"));
+    }
+
+    #[tokio::test]
+    async fn the_queue_has_an_end() {
+        let mut broker = broker(Vec::new());
+        let device = Arc::new(Device::hanging("nfs"));
+        for _ in 0..limits::AUDIT_QUEUE {
+            assert!(matches!(device.flush(), Ticket::Waiting(..)));
+        }
+        broker.devices.store(Arc::new(vec![device]));
+        broker.bound = Duration::from_secs(1_000_000);
+        let error = broker.request(&entry("a")).await.unwrap_err();
+        assert!(error.to_string().contains("its queue is full"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_row_that_no_longer_fits_fails_but_does_not_keep_the_server_sealed() {
+        let broker = Broker::open(vec![file("a", Path::new("/outside/a.log"))], Rules::default());
+        let error = broker.request(&entry("a")).await.unwrap_err();
+        assert!(error.to_string().contains("\"a/\""), "{error}");
+        assert!(broker.disable("a/"));
+        let _ = broker.request(&entry("a")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_device_that_cannot_start_is_not_enabled() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, link) = (folder.path().join("a.log"), folder.path().join("link"));
+        std::os::unix::fs::symlink(&log, &link).unwrap();
+        let broker = broker(Vec::new());
+        let missing = folder.path().join("no/such/folder");
+        for path in [&link, &missing] {
+            let error = broker.enable(file("a", path)).await.unwrap_err();
+            assert_eq!(error.status(), 400, "{error}");
+        }
+        broker.enable(file("a", &log)).await.unwrap();
+        let other = folder.path().join("b.log");
+        assert!(broker.enable(file("a", &other)).await.unwrap_err().to_string().contains("in use"));
+        assert!(broker.enable(file("b", &log)).await.unwrap_err().to_string().contains("another audit device"));
+        assert_eq!(broker.list().len(), 1);
+        assert!(broker.disable("a/") && !broker.disable("a"));
+        let _ = broker.request(&entry("after")).await.unwrap();
+        assert_eq!(paths(&log), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_removed_file_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("a.log");
+        let broker = broker(vec![file("a", &log)]);
+        let _ = broker.request(&entry("lost")).await.unwrap();
+        fs::remove_file(&log).unwrap();
+        let _ = broker.request(&entry("kept")).await.unwrap();
+        assert_eq!(paths(&log), ["kept"]);
+    }
+
+    #[tokio::test]
+    async fn a_rotated_file_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, old) = (folder.path().join("a.log"), folder.path().join("a.log.1"));
+        let broker = broker(vec![file("a", &log)]);
+        let _ = broker.request(&entry("before")).await.unwrap();
+        fs::rename(&log, &old).unwrap();
+        broker.reopen();
+        let _ = broker.request(&entry("after")).await.unwrap();
+        assert_eq!((paths(&old), paths(&log)), (vec!["before".to_owned()], vec!["after".to_owned()]));
+        // Something unfit in the place: the file that is open goes on, and the fault shows.
+        fs::rename(&log, &old).unwrap();
+        std::os::unix::fs::symlink("/dev/null", &log).unwrap();
+        let _ = broker.request(&entry("still")).await.unwrap();
+        assert_eq!(paths(&old), ["after", "still"]);
+        assert!(broker.health()[0].fault.as_ref().unwrap().contains("link"));
+        fs::remove_file(&log).unwrap();
+        let _ = broker.request(&entry("new")).await.unwrap();
+        assert_eq!(paths(&log), ["new"]);
+        assert_eq!(broker.health()[0].fault, None);
+    }
+
+    #[tokio::test]
+    async fn a_device_that_goes_writes_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("1.log"), folder.path().join("2.log"));
+        let broker = broker(vec![file("one", &one), file("two", &two)]);
+        for _ in 0..100 {
+            let _ = broker.request(&entry("a")).await.unwrap();
+        }
+        broker.flush().await;
+        assert_eq!((paths(&one).len(), paths(&two).len()), (100, 100));
+    }
+
+    #[tokio::test]
+    async fn devices_keep_their_options_and_salts_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let (closed, raw) = (folder.path().join("closed.log"), folder.path().join("raw.log"));
+        let mut raw_row = config("raw", &[("file_path", raw.to_str().unwrap()), ("log_raw", "true")]);
+        raw_row.salt = Secret::new("another".to_owned());
+        let broker = broker(vec![file("closed", &closed), raw_row]);
+        let data = Map::from([("pw".to_owned(), Json::from("canary"))]);
+        let request = RequestFacts { data: &data, ..RequestFacts::default() };
+        let _ = broker.request(&Entry { request, ..Entry::default() }).await.unwrap();
+        broker.flush().await;
+        let (closed, raw) = (fs::read_to_string(&closed).unwrap(), fs::read_to_string(&raw).unwrap());
+        let hash = broker.hash("closed/", "canary").unwrap();
+        assert!(closed.contains(&hash) && !closed.contains("canary") && raw.contains("canary"));
+        assert!(hash.starts_with("hmac-sha256:") && hash.len() == 76);
+        assert_ne!(hash, broker.hash("raw", "canary").unwrap());
+        assert_eq!(broker.hash("none", "x").unwrap_err().status(), 400);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn many_writers_lose_no_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("a.log");
+        let broker = Arc::new(broker(vec![file("a", &log)]));
+        let writer = |task: usize| {
+            let broker = Arc::clone(&broker);
+            async move {
+                for n in 0..50 {
+                    let _ = broker.request(&entry(&format!("{task}/{n}"))).await.unwrap();
+                }
+            }
+        };
+        let tasks: Vec<_> = (0..32).map(|task| tokio::spawn(writer(task))).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let written: std::collections::BTreeSet<String> = paths(&log).into_iter().collect();
+        assert_eq!(written.len(), 32 * 50);
+    }
+
+    /// `cargo test --lib audit::broker -- --ignored --nocapture`, with `--config profile.dev.opt-level=3`.
+    #[test]
+    #[ignore = "a measurement"]
+    #[expect(clippy::disallowed_methods, reason = "it measures time")]
+    fn what_an_entry_costs() {
+        const EACH: usize = 4000;
+        let folder = tempfile::tempdir().unwrap();
+        let data = Map::from([("username".to_owned(), Json::from("alice")), ("password".to_owned(), Json::from("secret"))]);
+        let policies = vec!["default".to_owned(), "readers".to_owned()];
+        let metadata = BTreeMap::from([("role_name".to_owned(), "service".to_owned())]);
+        let token: Secret<String> = "x".repeat(95).as_str().into();
+        let auth = AuthFacts {
+            client_token: Some(&token),
+            accessor: "0123456789abcdefghijklmn",
+            display_name: "approle",
+            policies: &policies,
+            token_policies: &policies,
+            metadata: Some(&metadata),
+            entity_id: "2b2f4f0c-6d0c-4a51-9a3c-1f5f2a0c9c11",
+            token_type: "service",
+            token_ttl: Ttl::from_seconds(3600),
+            token_issue_time: Some(Timestamp::UNIX_EPOCH),
+            allowed: true,
+            ..AuthFacts::default()
+        };
+        let entry = Entry {
+            time: Timestamp::from_nanosecond(1_767_323_045_123_456_789).unwrap(),
+            request: RequestFacts {
+                id: "7f3b9d52-1c9a-4f6e-8f57-0d6f0a4a2b11",
+                operation: "read",
+                mount_point: "secret/",
+                mount_type: "kv",
+                mount_accessor: "kv_0a1b2c3d",
+                mount_class: "secret",
+                path: "secret/data/team/app/database",
+                client_token: Some(&token),
+                client_token_accessor: "0123456789abcdefghijklmn",
+                remote_address: Some("127.0.0.1".parse().unwrap()),
+                remote_port: 45678,
+                ..RequestFacts::default()
+            },
+            auth: Some(auth),
+            response: Some(ResponseFacts { data: Some(&data), ..ResponseFacts::default() }),
+            ..Entry::default()
+        };
+        let row = file("a", &folder.path().join("a.log"));
+        let format = super::super::format::Format::new(&row, &row.plan(&anywhere()).unwrap());
+        let start = std::time::Instant::now();
+        let bytes: usize = (0..EACH * 10).map(|_| format.line(Stage::Response, &entry).len()).sum();
+        println!("format: {:?} and {} bytes a line", start.elapsed() / (EACH * 10) as u32, bytes / EACH / 10);
+        // Ticks of a hundredth of a second, user and system.
+        let ticks = || {
+            let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+            stat.split(' ').skip(13).take(2).filter_map(|n| n.parse::<u32>().ok()).sum::<u32>()
+        };
+        for tasks in [1, 8, 64, 512] {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            let broker = broker(vec![row.clone()]);
+            let each = EACH * 64 / tasks.max(8);
+            let (start, before) = (std::time::Instant::now(), ticks());
+            // Joined inside two tasks' worth of threads, since the entry is borrowed.
+            std::thread::scope(|scope| {
+                for _ in 0..2.min(tasks) {
+                    scope.spawn(|| {
+                        let one = || async {
+                            for _ in 0..each {
+                                let _ = broker.request(&entry).await.unwrap();
+                                let _ = broker.response(&entry).await.unwrap();
+                            }
+                        };
+                        runtime.block_on(futures_util::future::join_all((0..tasks.div_ceil(2)).map(|_| one())));
+                    });
+                }
+            });
+            let lines = (tasks * each * 2) as u32;
+            let (time, cpu) = (start.elapsed(), Duration::from_millis(u64::from(ticks() - before) * 10));
+            println!("{tasks} tasks: {:?} a line, {:?} of processor, {lines} lines", time / lines, cpu / lines);
+        }
+    }
+}

@@ -1,0 +1,628 @@
+//! An entry as one line of JSON, in Vault's shape.
+//!
+//! It is written straight into a buffer: no tree in between, twice for each request of the server. What shows is an
+//! allow-list by type: names, ids, paths, numbers and booleans as they are, every other string as its HMAC-SHA256
+//! under the device's salt. `log_raw` turns all of that off, as in Vault. A line never holds a line break.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use super::config::{DeviceConfig, Plan};
+use super::entry::{AuthFacts, Entry, RequestFacts, ResponseFacts, WrapFacts};
+use crate::base::json::{Map, write_string};
+use crate::base::{Json, Secret, Timestamp};
+use crate::crypto::HmacKey;
+
+/// What stands before the hexadecimal digits of a hash.
+const HASH_PREFIX: &str = "hmac-sha256:";
+/// A usual line has half of it.
+const LINE_BYTES: usize = 2048;
+
+/// Whether an entry is of a request or of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Request,
+    Response,
+}
+
+impl Stage {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+        }
+    }
+}
+
+/// One device's way to write entries.
+#[derive(Debug)]
+pub(super) struct Format {
+    key: HmacKey,
+    prefix: String,
+    raw: bool,
+    hmac_accessor: bool,
+    elide_lists: bool,
+}
+
+impl Format {
+    pub(super) fn new(config: &DeviceConfig, plan: &Plan) -> Self {
+        Self {
+            key: HmacKey::new(config.salt.reveal().as_bytes()),
+            prefix: plan.prefix.clone(),
+            raw: plan.log_raw,
+            hmac_accessor: plan.hmac_accessor,
+            elide_lists: plan.elide_list_responses,
+        }
+    }
+
+    /// The entry, with the prefix before it and a line break after.
+    pub(super) fn line(&self, stage: Stage, entry: &Entry<'_>) -> Vec<u8> {
+        let mut to = Vec::with_capacity(LINE_BYTES);
+        to.extend_from_slice(self.prefix.as_bytes());
+        let mut line = Line { to, format: self, token: ("", 0), accessor: ("", 0) };
+        line.entry(stage, entry);
+        line.to.push(b'\n');
+        line.to
+    }
+}
+
+/// The hash of a value, as it stands in the log.
+pub(super) fn hash(key: &HmacKey, value: &[u8]) -> String {
+    format!("{HASH_PREFIX}{}", hex::encode(key.sign(&[value])))
+}
+
+/// How a value of some data is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    /// As it is.
+    Plain,
+    /// Its strings hashed.
+    Hashed,
+    /// Its numbers and booleans too.
+    Hidden,
+}
+
+/// A line that is being written.
+struct Line<'a> {
+    to: Vec<u8>,
+    format: &'a Format,
+    /// The last token that was hashed, with the place of its hash: the same one stands in `auth` and `request`.
+    token: (&'a str, usize),
+    /// The last accessor.
+    accessor: (&'a str, usize),
+}
+
+/// The length of a hash with its quotes.
+const HASH_BYTES: usize = HASH_PREFIX.len() + 64 + 2;
+
+impl<'a> Line<'a> {
+    fn entry(&mut self, stage: Stage, entry: &Entry<'a>) {
+        self.to.push(b'{');
+        self.moment("time", entry.time);
+        self.text("type", stage.word());
+        if let Some(auth) = &entry.auth {
+            self.open("auth");
+            self.auth(auth, true);
+            self.to.push(b'}');
+        }
+        self.open("request");
+        self.request(&entry.request, entry);
+        self.to.push(b'}');
+        if let (Stage::Response, Some(response)) = (stage, &entry.response) {
+            self.open("response");
+            self.response(response, entry);
+            self.to.push(b'}');
+        }
+        self.text("error", entry.error);
+        self.to.push(b'}');
+    }
+
+    fn auth(&mut self, auth: &AuthFacts<'a>, with_results: bool) {
+        self.token("client_token", auth.client_token);
+        self.accessor("accessor", auth.accessor);
+        self.text("display_name", auth.display_name);
+        self.texts("policies", auth.policies);
+        self.texts("token_policies", auth.token_policies);
+        self.texts("identity_policies", auth.identity_policies);
+        self.flag("no_default_policy", auth.no_default_policy);
+        if with_results {
+            self.open("policy_results");
+            self.key("allowed");
+            self.to.extend_from_slice(if auth.allowed { b"true" } else { b"false" });
+            if !auth.granting_policies.is_empty() {
+                self.key("granting_policies");
+                self.to.push(b'[');
+                for name in auth.granting_policies {
+                    self.comma(b'[');
+                    self.to.push(b'{');
+                    self.text("name", name);
+                    self.text("namespace_id", "root");
+                    self.text("type", "acl");
+                    self.to.push(b'}');
+                }
+                self.to.push(b']');
+            }
+            self.to.push(b'}');
+        }
+        if let Some(metadata) = auth.metadata.filter(|map| !map.is_empty()) {
+            self.open("metadata");
+            for (name, value) in metadata {
+                self.comma(b'{');
+                write_string(name, &mut self.to);
+                self.to.push(b':');
+                write_string(value, &mut self.to);
+            }
+            self.to.push(b'}');
+        }
+        self.number("num_uses", auth.num_uses);
+        self.number("remaining_uses", auth.remaining_uses);
+        self.text("entity_id", auth.entity_id);
+        self.flag("entity_created", auth.entity_created);
+        self.text("token_type", auth.token_type);
+        self.number("token_ttl", auth.token_ttl.seconds());
+        if let Some(moment) = auth.token_issue_time {
+            self.moment("token_issue_time", moment);
+        }
+    }
+
+    fn request(&mut self, request: &RequestFacts<'a>, entry: &Entry<'a>) {
+        self.text("id", request.id);
+        self.text("operation", request.operation);
+        self.mount(request);
+        self.token("client_token", request.client_token);
+        self.accessor("client_token_accessor", request.client_token_accessor);
+        self.open("namespace");
+        self.text("id", "root");
+        self.to.push(b'}');
+        self.text("path", request.path);
+        if !request.data.is_empty() {
+            self.data(request.data, entry.non_hmac_request_keys, request.secret_fields, false);
+        }
+        if let Some(address) = request.remote_address {
+            self.key("remote_address");
+            self.address(address);
+        }
+        self.number("remote_port", u64::from(request.remote_port));
+        if let Some(ttl) = request.wrap_ttl {
+            self.number("wrap_ttl", ttl.seconds());
+        }
+        if !request.headers.is_empty() {
+            self.open("headers");
+            for (name, values) in request.headers {
+                let plain = self.format.raw || (entry.non_hmac_headers.contains(name) && !is_credential(name));
+                self.comma(b'{');
+                write_string(name, &mut self.to);
+                self.to.extend_from_slice(b":[");
+                for value in values {
+                    self.comma(b'[');
+                    if plain {
+                        write_string(value, &mut self.to);
+                    } else {
+                        self.hash(value);
+                    }
+                }
+                self.to.push(b']');
+            }
+            self.to.push(b'}');
+        }
+    }
+
+    fn response(&mut self, response: &ResponseFacts<'a>, entry: &Entry<'a>) {
+        if let Some(auth) = &response.auth {
+            self.open("auth");
+            self.auth(auth, false);
+            self.to.push(b'}');
+        }
+        self.mount(&entry.request);
+        if !response.lease_id.is_empty() {
+            self.open("secret");
+            self.text("lease_id", response.lease_id);
+            self.to.push(b'}');
+        }
+        if let Some(data) = response.data.filter(|data| !data.is_empty()) {
+            let elide = self.format.elide_lists && entry.request.operation == "list";
+            self.data(data, entry.non_hmac_response_keys, &[], elide);
+        }
+        if let Some(wrap) = &response.wrap_info {
+            self.open("wrap_info");
+            self.wrap(wrap);
+            self.to.push(b'}');
+        }
+        self.text("redirect", response.redirect);
+        self.texts("warnings", response.warnings);
+    }
+
+    fn mount(&mut self, request: &RequestFacts<'_>) {
+        self.text("mount_point", request.mount_point);
+        self.text("mount_type", request.mount_type);
+        self.text("mount_accessor", request.mount_accessor);
+        self.text("mount_class", request.mount_class);
+    }
+
+    fn wrap(&mut self, wrap: &WrapFacts<'a>) {
+        self.token("token", Some(wrap.token));
+        self.accessor("accessor", wrap.accessor);
+        self.number("ttl", wrap.ttl.seconds());
+        self.moment("creation_time", wrap.creation_time);
+        self.text("creation_path", wrap.creation_path);
+        self.accessor("wrapped_accessor", wrap.wrapped_accessor);
+    }
+
+    /// The tuning of the mount wins over `secret`: it names the key, and an operator with sudo wrote it.
+    fn data(&mut self, data: &Map, plain: &[String], secret: &[&str], elide: bool) {
+        self.open("data");
+        for (name, value) in data {
+            self.comma(b'{');
+            write_string(name, &mut self.to);
+            self.to.push(b':');
+            match value {
+                Json::Array(items) if elide && name == "keys" => self.digits(items.len() as u64),
+                Json::Object(map) if elide && name == "key_info" => self.digits(map.len() as u64),
+                _ if self.format.raw => value.write(&mut self.to),
+                _ => {
+                    let hidden = secret.contains(&name.as_str());
+                    self.value(value, show(name, plain, hidden), plain, hidden);
+                }
+            }
+        }
+        self.to.push(b'}');
+    }
+
+    /// As deep as the tree, whose reader bounds it. The innermost key decides, as in Vault.
+    fn value(&mut self, value: &Json, how: Show, plain: &[String], hidden: bool) {
+        match value {
+            Json::Null => self.to.extend_from_slice(b"null"),
+            Json::Bool(_) | Json::Number(_) if how != Show::Hidden => value.write(&mut self.to),
+            Json::Bool(b) => self.hash(if *b { "true" } else { "false" }),
+            Json::Number(text) => self.hash(text),
+            Json::String(text) if how == Show::Plain => write_string(text, &mut self.to),
+            Json::String(text) => self.hash(text),
+            Json::Array(items) => {
+                self.to.push(b'[');
+                for (i, item) in items.iter().enumerate() {
+                    if i > 0 {
+                        self.to.push(b',');
+                    }
+                    self.value(item, how, plain, hidden);
+                }
+                self.to.push(b']');
+            }
+            Json::Object(map) => {
+                self.to.push(b'{');
+                for (name, value) in map {
+                    self.comma(b'{');
+                    write_string(name, &mut self.to);
+                    self.to.push(b':');
+                    self.value(value, show(name, plain, hidden), plain, hidden);
+                }
+                self.to.push(b'}');
+            }
+        }
+    }
+
+    fn token(&mut self, key: &str, token: Option<&'a Secret<String>>) {
+        let Some(token) = token.map(|token| token.reveal().as_str()).filter(|token| !token.is_empty()) else { return };
+        self.key(key);
+        if self.format.raw {
+            write_string(token, &mut self.to);
+        } else {
+            self.token = self.hash_again(token, self.token);
+        }
+    }
+
+    fn accessor(&mut self, key: &str, accessor: &'a str) {
+        if accessor.is_empty() {
+            return;
+        }
+        self.key(key);
+        if self.format.raw || !self.format.hmac_accessor {
+            write_string(accessor, &mut self.to);
+        } else {
+            self.accessor = self.hash_again(accessor, self.accessor);
+        }
+    }
+
+    /// Copies the hash from where it stands already, if it is of the same value.
+    fn hash_again(&mut self, value: &'a str, last: (&'a str, usize)) -> (&'a str, usize) {
+        let at = self.to.len();
+        if last.0 == value {
+            self.to.extend_from_within(last.1..last.1 + HASH_BYTES);
+        } else {
+            self.hash(value);
+        }
+        (value, at)
+    }
+
+    fn hash(&mut self, value: &str) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [b'"'; HASH_BYTES];
+        let (head, digits) = text[1..HASH_BYTES - 1].split_at_mut(HASH_PREFIX.len());
+        head.copy_from_slice(HASH_PREFIX.as_bytes());
+        let tag = self.format.key.sign(&[value.as_bytes()]);
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(tag) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        self.to.extend_from_slice(&text);
+    }
+
+    fn key(&mut self, key: &str) {
+        self.comma(b'{');
+        self.to.push(b'"');
+        self.to.extend_from_slice(key.as_bytes());
+        self.to.extend_from_slice(b"\":");
+    }
+
+    /// A comma, unless the bracket has just been opened. No value ends with an opening bracket.
+    fn comma(&mut self, open: u8) {
+        if self.to.last() != Some(&open) {
+            self.to.push(b',');
+        }
+    }
+
+    fn open(&mut self, key: &str) {
+        self.key(key);
+        self.to.push(b'{');
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        if !text.is_empty() {
+            self.key(key);
+            write_string(text, &mut self.to);
+        }
+    }
+
+    fn texts(&mut self, key: &str, texts: &[String]) {
+        if texts.is_empty() {
+            return;
+        }
+        self.key(key);
+        self.to.push(b'[');
+        for text in texts {
+            self.comma(b'[');
+            write_string(text, &mut self.to);
+        }
+        self.to.push(b']');
+    }
+
+    fn flag(&mut self, key: &str, flag: bool) {
+        if flag {
+            self.key(key);
+            self.to.extend_from_slice(b"true");
+        }
+    }
+
+    fn number(&mut self, key: &str, number: u64) {
+        if number > 0 {
+            self.key(key);
+            self.digits(number);
+        }
+    }
+
+    fn digits(&mut self, number: u64) {
+        self.to.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    /// RFC 3339 with as many digits as there are: no character in it needs an escape.
+    fn moment(&mut self, key: &str, moment: Timestamp) {
+        self.key(key);
+        // Writing into a Vec does not fail.
+        let _ = write!(self.to, "\"{moment}\"");
+    }
+
+    fn address(&mut self, address: IpAddr) {
+        // As above; the digits, dots and colons of an address need no escape.
+        let _ = write!(self.to, "\"{}\"", address.to_canonical());
+    }
+}
+
+fn show(name: &str, plain: &[String], hidden: bool) -> Show {
+    if plain.iter().any(|key| key == name) {
+        Show::Plain
+    } else if hidden {
+        Show::Hidden
+    } else {
+        Show::Hashed
+    }
+}
+
+/// Headers that authenticate: no configuration shows them.
+fn is_credential(name: &str) -> bool {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    let inline = name.get(..19).is_some_and(|head| head.eq_ignore_ascii_case("x-vault-inline-auth"));
+    inline || is("authorization") || is("proxy-authorization") || is("cookie") || is("x-vault-token")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::config::Rules;
+    use super::super::config::tests::config;
+    use super::*;
+    use crate::base::Ttl;
+
+    fn format(options: &[(&str, &str)]) -> Format {
+        let mut all = vec![("file_path", "discard")];
+        all.extend(options);
+        let config = config("file", &all);
+        Format::new(&config, &config.plan(&Rules::default()).unwrap())
+    }
+
+    fn map(text: &str) -> Map {
+        match Json::parse(text.as_bytes()).unwrap() {
+            Json::Object(map) => map,
+            _ => unreachable!("the tests give objects"),
+        }
+    }
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    /// An entry with every field filled, a canary in each that is secret.
+    fn with_full_entry<T>(f: impl FnOnce(&Entry<'_>) -> T) -> T {
+        let moment = |text: &str| text.parse::<Timestamp>().unwrap();
+        let (token, wrapping, issued) = ("canary-token".into(), "canary-wrapping".into(), "canary-issued".into());
+        let request = map(r#"{"password":"canary-1","open":"shown","list":["canary-2",3,[{"deep":"canary-3"}]],
+            "n":5,"yes":true,"nothing":null,"pin":424242,"empty":"",
+            "nested":{"open":["shown too",{"x":"canary-4"}],"closed":{"key \" \n":"canary-5"}}}"#);
+        let response = map(r#"{"keys":["canary-6","canary-7"],"key_info":{"a":{"b":"canary-8"}},"size":2.50,"open":"shown"}"#);
+        let headers = [
+            ("x-open".to_owned(), texts(&["shown", "twice"])),
+            ("x-closed".to_owned(), texts(&["canary-9"])),
+            ("authorization".to_owned(), texts(&["canary-10"])),
+        ];
+        let policies = texts(&["default", "ops\"\n"]);
+        let metadata = BTreeMap::from([("username".to_owned(), "alice".to_owned())]);
+        let open = texts(&["open"]);
+        let headers_open = texts(&["x-open", "authorization"]);
+        let auth = AuthFacts {
+            client_token: Some(&token),
+            accessor: "canary-accessor",
+            display_name: "userpass-alice",
+            policies: &policies,
+            token_policies: &policies[..1],
+            identity_policies: &policies[1..],
+            metadata: Some(&metadata),
+            entity_id: "entity",
+            entity_created: true,
+            token_type: "service",
+            token_ttl: Ttl::from_seconds(3600),
+            token_issue_time: Some(moment("2026-01-02T03:04:05Z")),
+            num_uses: 3,
+            remaining_uses: 2,
+            no_default_policy: true,
+            allowed: true,
+            granting_policies: &policies[..1],
+        };
+        f(&Entry {
+            time: moment("2026-01-02T03:04:05.006007Z"),
+            request: RequestFacts {
+                id: "id-1",
+                operation: "list",
+                mount_point: "secret/",
+                mount_type: "kv",
+                mount_accessor: "kv_1",
+                mount_class: "secret",
+                path: "secret/a",
+                data: &request,
+                client_token: Some(&token),
+                client_token_accessor: "canary-accessor",
+                remote_address: Some("::ffff:127.0.0.1".parse().unwrap()),
+                remote_port: 4711,
+                wrap_ttl: Some(Ttl::from_seconds(60)),
+                headers: &headers,
+                secret_fields: &["pin"],
+            },
+            auth: Some(auth),
+            response: Some(ResponseFacts {
+                data: Some(&response),
+                auth: Some(AuthFacts { client_token: Some(&issued), accessor: "canary-issued-accessor", ..auth }),
+                lease_id: "secret/a/lease",
+                wrap_info: Some(WrapFacts {
+                    token: &wrapping,
+                    accessor: "canary-wrapping-accessor",
+                    ttl: Ttl::from_seconds(60),
+                    creation_time: moment("2026-01-02T03:04:05.5Z"),
+                    creation_path: "secret/a",
+                    wrapped_accessor: "canary-wrapped",
+                }),
+                redirect: "https://example.invalid/",
+                warnings: &policies,
+            }),
+            error: "permission denied",
+            non_hmac_request_keys: &open,
+            non_hmac_response_keys: &open,
+            non_hmac_headers: &headers_open,
+        })
+    }
+
+    fn line(options: &[(&str, &str)], stage: Stage) -> String {
+        with_full_entry(|entry| String::from_utf8(format(options).line(stage, entry)).unwrap())
+    }
+
+    /// Set `UPDATE=1` to write the files anew.
+    fn golden(name: &str, actual: &str) {
+        let path = format!("{}/tests/golden/audit/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&path, actual).unwrap();
+        }
+        assert_eq!(actual, std::fs::read_to_string(&path).unwrap(), "{name}");
+    }
+
+    #[test]
+    fn no_secret_of_any_field_shows() {
+        for stage in [Stage::Request, Stage::Response] {
+            for options in [&[][..], &[("elide_list_responses", "true")], &[("prefix", "audit: ")]] {
+                let line = line(options, stage);
+                assert!(!line.contains("canary"), "{line}");
+                assert!(!line.contains("424242"), "{line}");
+                assert_eq!(line.find('\n'), Some(line.len() - 1));
+            }
+            let shown = line(&[("hmac_accessor", "false")], stage).replace("canary-accessor", "");
+            let accessors = ["canary-issued-accessor", "canary-wrapping-accessor", "canary-wrapped"];
+            let rest = accessors.iter().fold(shown, |text, accessor| text.replace(accessor, ""));
+            assert!(!rest.contains("canary"), "{rest}");
+        }
+    }
+
+    #[test]
+    fn lines_are_vaults() {
+        golden("request", &line(&[], Stage::Request));
+        golden("response", &line(&[], Stage::Response));
+        golden("response-elided", &line(&[("elide_list_responses", "1"), ("prefix", "a: ")], Stage::Response));
+        golden("response-raw", &line(&[("log_raw", "true")], Stage::Response));
+        let bare = format(&[]).line(Stage::Response, &Entry::default());
+        golden("bare", &String::from_utf8(bare).unwrap());
+    }
+
+    #[test]
+    fn every_line_is_json_and_hashes_can_be_found_again() {
+        for options in [&[][..], &[("log_raw", "true")], &[("hmac_accessor", "f")]] {
+            Json::parse(line(options, Stage::Response).trim_end().as_bytes()).unwrap();
+        }
+        let line = Json::parse(line(&[], Stage::Response).trim_end().as_bytes()).unwrap();
+        let at = |keys: &[&str]| keys.iter().fold(Some(&line), |json, key| json?.at(key)).cloned().unwrap();
+        let format = format(&[]);
+        let hashed = |value: &str| Json::String(hash(&format.key, value.as_bytes()));
+        assert_eq!(at(&["auth", "client_token"]), hashed("canary-token"));
+        assert_eq!(at(&["request", "client_token"]), hashed("canary-token"));
+        assert_eq!(at(&["request", "client_token_accessor"]), hashed("canary-accessor"));
+        assert_eq!(at(&["request", "data", "password"]), hashed("canary-1"));
+        assert_eq!(at(&["request", "data", "pin"]), hashed("424242"));
+        assert_eq!(at(&["request", "data", "empty"]), hashed(""));
+        assert_eq!(at(&["request", "data", "n"]), Json::from(5));
+        assert_eq!(at(&["request", "data", "open"]), Json::from("shown"));
+        assert_eq!(at(&["response", "auth", "client_token"]), hashed("canary-issued"));
+        assert_eq!(at(&["response", "auth", "accessor"]), hashed("canary-issued-accessor"));
+        assert_eq!(at(&["response", "wrap_info", "token"]), hashed("canary-wrapping"));
+        assert_eq!(at(&["response", "wrap_info", "wrapped_accessor"]), hashed("canary-wrapped"));
+    }
+
+    #[test]
+    fn an_unspoken_header_list_hashes_all() {
+        let headers = [("x-a".to_owned(), texts(&["canary"]))];
+        let request = RequestFacts { headers: &headers, ..RequestFacts::default() };
+        let bytes = format(&[]).line(Stage::Request, &Entry { request, ..Entry::default() });
+        assert!(!String::from_utf8(bytes).unwrap().contains("canary"));
+        for name in ["Authorization", "X-Vault-Token", "x-vault-inline-auth-parameter-a", "Cookie"] {
+            assert!(is_credential(name), "{name}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_stays_on_its_line(text: String, key: String) {
+            let data = Map::from([(key, Json::String(text.clone()))]);
+            let request = RequestFacts { path: &text, data: &data, ..RequestFacts::default() };
+            let entry = Entry { request, error: &text, ..Entry::default() };
+            for options in [&[][..], &[("log_raw", "true")]] {
+                let bytes = format(options).line(Stage::Request, &entry);
+                proptest::prop_assert_eq!(bytes.iter().position(|b| *b == b'\n'), Some(bytes.len() - 1));
+                let json = Json::parse(&bytes).unwrap();
+                proptest::prop_assert_eq!(json.at("request").unwrap().at("path").and_then(Json::as_str).unwrap_or(""), &text);
+            }
+        }
+    }
+}
