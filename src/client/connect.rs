@@ -1,7 +1,6 @@
 //! From an address to a byte stream: TCP, a Unix socket, TLS on top when the scheme asks for it.
 
 use std::{
-    error::Error as _,
     future::Future,
     io,
     path::{Path, PathBuf},

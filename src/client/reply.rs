@@ -45,11 +45,11 @@ pub struct Reply {
 }
 
 /// A wrapping token and what it opens.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct WrapInfo {
     /// The single-use token.
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "lenient")]
     pub token: Secret<String>,
     /// Its accessor.
     #[serde(deserialize_with = "lenient")]
@@ -68,11 +68,11 @@ pub struct WrapInfo {
 }
 
 /// A token and what it may do.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Auth {
     /// The token.
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "lenient")]
     pub client_token: Secret<String>,
     /// Its accessor; empty for batch tokens.
     #[serde(deserialize_with = "lenient")]
@@ -184,39 +184,6 @@ impl fmt::Debug for RawReply {
     }
 }
 
-impl Default for WrapInfo {
-    fn default() -> Self {
-        Self {
-            token: Secret::new(String::new()),
-            accessor: String::new(),
-            ttl: 0,
-            creation_time: String::new(),
-            creation_path: String::new(),
-            wrapped_accessor: String::new(),
-        }
-    }
-}
-
-impl Default for Auth {
-    fn default() -> Self {
-        Self {
-            client_token: Secret::new(String::new()),
-            accessor: String::new(),
-            policies: Vec::new(),
-            token_policies: Vec::new(),
-            identity_policies: Vec::new(),
-            metadata: BTreeMap::new(),
-            lease_duration: 0,
-            renewable: false,
-            entity_id: String::new(),
-            token_type: String::new(),
-            orphan: false,
-            num_uses: 0,
-            mfa_requirement: Value::Null,
-        }
-    }
-}
-
 /// One part of the envelope; `null` is its default. serde's message may quote the value, so only
 /// the part's name is told.
 fn part<T: Default + for<'de> Deserialize<'de>>(name: &str, value: Value) -> Result<T> {
@@ -230,10 +197,6 @@ fn part<T: Default + for<'de> Deserialize<'de>>(name: &str, value: Value) -> Res
 /// `null` counts as absent, which Go's encoder writes for empty lists and maps.
 fn lenient<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
-}
-
-fn secret<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Secret<String>, D::Error> {
-    Ok(Secret::new(lenient(from)?))
 }
 
 /// Where a parse failed, without the text that failed.

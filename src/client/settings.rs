@@ -5,7 +5,7 @@
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use super::{Error, Result};
-use crate::base::Secret;
+use crate::base::{Secret, Ttl};
 
 /// Where Vault's clients look when nothing else is said.
 pub const ADDRESS_DEFAULT: &str = "https://127.0.0.1:8200";
@@ -156,28 +156,10 @@ fn unusable(name: &str, wanted: &str) -> Error {
     Error::Invalid(format!("environment variable VAULT_{name} must be {wanted}"))
 }
 
-/// Seconds, or a number with `s`, `m`, `h`, in sequence (`1m30s`). Zero is no timeout to live with.
+/// At least a second: zero is no time to live with.
 fn duration(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return (seconds > 0).then(|| Duration::from_secs(seconds));
-    }
-    let mut total = Duration::ZERO;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let count: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let (unit_ms, length) = match rest.as_bytes() {
-            [b'm', b's', ..] => (1, 2),
-            [b's', ..] => (1_000, 1),
-            [b'm', ..] => (60_000, 1),
-            [b'h', ..] => (3_600_000, 1),
-            _ => return None,
-        };
-        total = total.checked_add(Duration::from_millis(count.checked_mul(unit_ms)?))?;
-        rest = &rest[length..];
-    }
-    (total > Duration::ZERO).then_some(total)
+    let ttl = Ttl::parse(text).ok()?;
+    (!ttl.is_zero()).then(|| ttl.duration())
 }
 
 #[cfg(test)]
