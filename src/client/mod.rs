@@ -338,7 +338,7 @@ impl Client {
 
     fn wait_before(&self, attempt: u32) -> Duration {
         let doubled = self.shared.retry_wait.saturating_mul(1_u32 << attempt.min(16));
-        let share = (self.shared.jitter)().clamp(0.0, 1.0);
+        let share = Some((self.shared.jitter)()).filter(|share| (0.0..=1.0).contains(share)).unwrap_or(0.0);
         doubled.min(RETRY_WAIT_MAX).mul_f64(1.0 + share / 2.0)
     }
 }
