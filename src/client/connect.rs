@@ -181,7 +181,13 @@ mod tests {
     #[test]
     fn unusable_addresses_are_refused() {
         for bad in [
-            "", "127.0.0.1:8200", "ftp://host", "https://", "unix://relative", "http://u:p@host", "http://host?x=1",
+            "",
+            "127.0.0.1:8200",
+            "ftp://host",
+            "https://",
+            "unix://relative",
+            "http://u:p@host",
+            "http://host?x=1",
             "http://ho st",
         ] {
             assert!(matches!(Place::parse(bad), Err(Error::Invalid(_))), "{bad}");

@@ -77,12 +77,8 @@ impl Error {
             }))
         });
         match listed {
-            Some(errors) => {
-                Self::Api { status, errors: errors.collect(), raw: false, method, path }
-            }
-            None if body.is_empty() => {
-                Self::Api { status, errors: Vec::new(), raw: false, method, path }
-            }
+            Some(errors) => Self::Api { status, errors: errors.collect(), raw: false, method, path },
+            None if body.is_empty() => Self::Api { status, errors: Vec::new(), raw: false, method, path },
             None => {
                 let shown = &body[..body.len().min(RAW_TEXT_BYTES_MAX)];
                 let text = String::from_utf8_lossy(shown).into_owned();
@@ -114,9 +110,7 @@ mod tests {
         assert!(raw);
         assert_eq!(errors, ["<html>bad gateway</html>"]);
         let long = Bytes::from(vec![b'x'; 100_000]);
-        let Error::Api { errors, .. } = Error::from_reply(Method::Get, String::new(), 502, &long) else {
-            panic!()
-        };
+        let Error::Api { errors, .. } = Error::from_reply(Method::Get, String::new(), 502, &long) else { panic!() };
         assert_eq!(errors[0].len(), RAW_TEXT_BYTES_MAX);
     }
 

@@ -72,11 +72,7 @@ impl Client {
     /// or a key of the settings cannot be used.
     pub fn new(settings: &Settings, jitter: Jitter) -> Result<Self> {
         let place = connect::Place::parse(&settings.address)?;
-        let tls = if place.scheme == Scheme::HTTPS {
-            Some(tls::Tls::new(settings)?)
-        } else {
-            None
-        };
+        let tls = if place.scheme == Scheme::HTTPS { Some(tls::Tls::new(settings)?) } else { None };
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
@@ -217,11 +213,9 @@ impl Client {
         let limit = request.timeout_or(self.shared.timeout);
         match tokio::time::timeout(limit, self.attempts(&request)).await {
             Ok(result) => result,
-            Err(_) => Err(Error::Transport(format!(
-                "no answer from {} within {} s",
-                self.shared.address,
-                limit.as_secs()
-            ))),
+            Err(_) => {
+                Err(Error::Transport(format!("no answer from {} within {} s", self.shared.address, limit.as_secs())))
+            }
         }
     }
 
@@ -371,9 +365,10 @@ fn retried_status(status: u16) -> bool {
 }
 
 fn plain_header(what: &str, value: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(value)
-        .map_err(|_| Error::Invalid(format!("{what}: has characters that no header can carry")))
+    HeaderValue::from_str(value).map_err(|_| Error::Invalid(format!("{what}: has characters that no header can carry")))
 }
 
+#[cfg(test)]
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

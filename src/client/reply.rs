@@ -190,8 +190,7 @@ fn part<T: Default + for<'de> Deserialize<'de>>(name: &str, value: Value) -> Res
     if value.is_null() {
         return Ok(T::default());
     }
-    serde_json::from_value(value)
-        .map_err(|_| Error::Decode(format!("the reply's \"{name}\" has an unexpected form")))
+    serde_json::from_value(value).map_err(|_| Error::Decode(format!("the reply's \"{name}\" has an unexpected form")))
 }
 
 /// `null` counts as absent, which Go's encoder writes for empty lists and maps.

@@ -54,8 +54,21 @@ impl fmt::Display for Method {
 
 /// What a path keeps unescaped: the slashes between segments and what names are made of.
 const PATH: &AsciiSet = &CONTROLS
-    .add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'[').add(b']')
-    .add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b']')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 /// What a query value keeps unescaped.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
@@ -149,8 +162,7 @@ impl Request {
 
     /// Sets a JSON body.
     pub fn json<T: Serialize + ?Sized>(mut self, body: &T) -> Result<Self> {
-        let bytes = serde_json::to_vec(body)
-            .map_err(|err| Error::Invalid(format!("the body is not JSON: {err}")))?;
+        let bytes = serde_json::to_vec(body).map_err(|err| Error::Invalid(format!("the body is not JSON: {err}")))?;
         self.body = bytes.into();
         self.content_type = self.content_type.or(Some("application/json"));
         Ok(self)

@@ -1,92 +1,18 @@
 //! The client against a small server that keeps the API's contract on a free port.
 
-use std::{
-    convert::Infallible,
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hyper::{body::Incoming, header::HeaderName, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::header::HeaderName;
 use serde_json::json;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpListener, UnixListener},
 };
 
-use super::*;
-
-type Answer = (u16, Vec<(&'static str, String)>, Vec<u8>);
-type Handler = dyn Fn(usize, &Seen) -> Answer + Send + Sync;
-
-struct Seen {
-    method: String,
-    path: String,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-/// Answers by a function of the request's number; remembers what it saw.
-struct Fake {
-    handler: Box<Handler>,
-    seen: Mutex<Vec<Seen>>,
-    connections: AtomicUsize,
-}
-
-impl Fake {
-    fn new(handler: impl Fn(usize, &Seen) -> Answer + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { handler: Box::new(handler), seen: Mutex::default(), connections: AtomicUsize::new(0) })
-    }
-
-    async fn listen(self: &Arc<Self>) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let fake = self.clone();
-        tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
-                tokio::spawn(fake.clone().serve(tcp));
-            }
-        });
-        address
-    }
-
-    async fn serve(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        self.connections.fetch_add(1, Ordering::SeqCst);
-        let service = service_fn(move |request| {
-            let fake = self.clone();
-            async move { Ok::<_, Infallible>(fake.answer(request).await) }
-        });
-        let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-    }
-
-    async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Full<Bytes>> {
-        let (head, body) = request.into_parts();
-        let seen = Seen {
-            method: head.method.to_string(),
-            path: head.uri.to_string(),
-            headers: head.headers,
-            body: body.collect().await.unwrap().to_bytes().to_vec(),
-        };
-        let mut all = self.seen.lock().unwrap();
-        let (status, headers, body) = (self.handler)(all.len(), &seen);
-        all.push(seen);
-        let mut response = hyper::Response::builder().status(status);
-        for (name, value) in headers {
-            response = response.header(name, value);
-        }
-        response.body(Full::new(body.into())).unwrap()
-    }
-
-    fn count(&self) -> usize {
-        self.seen.lock().unwrap().len()
-    }
-}
-
-fn answer(status: u16, body: Value) -> Answer {
-    (status, Vec::new(), if body.is_null() { Vec::new() } else { body.to_string().into_bytes() })
-}
+use super::{
+    fake::{Fake, answer},
+    *,
+};
 
 fn settings(address: &str) -> Settings {
     Settings {
@@ -163,11 +89,8 @@ async fn a_broken_exchange_is_repeated_for_reads_only() {
             }
         });
         let client = client(&settings(&address));
-        let err = if write {
-            client.write("a", &json!({})).await.unwrap_err()
-        } else {
-            client.read("a").await.unwrap_err()
-        };
+        let err =
+            if write { client.write("a", &json!({})).await.unwrap_err() } else { client.read("a").await.unwrap_err() };
         assert!(matches!(err, Error::Transport(_)), "{err:?}");
         assert_eq!(count.load(Ordering::SeqCst), attempts);
     }
@@ -212,11 +135,8 @@ async fn a_404_is_absence_unless_it_has_substance() {
 #[tokio::test]
 async fn requests_are_as_the_contract_says() {
     let fake = Fake::new(|_, _| answer(204, Value::Null));
-    let settings = Settings {
-        namespace: Some("team".into()),
-        wrap_ttl: Some("5m".into()),
-        ..settings(&fake.listen().await)
-    };
+    let settings =
+        Settings { namespace: Some("team".into()), wrap_ttl: Some("5m".into()), ..settings(&fake.listen().await) };
     let client = client(&settings);
     assert!(client.read_with("a", &[("version", "3")]).await.unwrap().is_some_and(|reply| reply.status == 204));
     client.list("a/").await.unwrap();
@@ -230,19 +150,25 @@ async fn requests_are_as_the_contract_says() {
 
     let seen = fake.seen.lock().unwrap();
     let lines: Vec<_> = seen.iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect();
-    assert_eq!(lines, [
-        "GET /v1/a?version=3",
-        "GET /v1/a/?list=true",
-        "PUT /v1/a",
-        "PATCH /v1/a",
-        "DELETE /v1/a",
-        "GET /v1/b",
-        "LIST /v1/a%2Fb?x=1",
-    ]);
+    assert_eq!(
+        lines,
+        [
+            "GET /v1/a?version=3",
+            "GET /v1/a/?list=true",
+            "PUT /v1/a",
+            "PATCH /v1/a",
+            "DELETE /v1/a",
+            "GET /v1/b",
+            "LIST /v1/a%2Fb?x=1",
+        ]
+    );
     for seen in &seen[..5] {
-        for (name, value) in
-            [("x-vault-token", "hvs.test"), ("x-vault-request", "true"), ("x-vault-namespace", "team"), ("x-vault-wrap-ttl", "5m")]
-        {
+        for (name, value) in [
+            ("x-vault-token", "hvs.test"),
+            ("x-vault-request", "true"),
+            ("x-vault-namespace", "team"),
+            ("x-vault-wrap-ttl", "5m"),
+        ] {
             assert_eq!(seen.headers[name], value);
         }
     }
@@ -324,11 +250,8 @@ async fn tls_trusts_what_the_settings_name_and_nothing_else() {
     let bytes = |pem: String| Some(pem.into_bytes());
     let base = settings(&format!("https://127.0.0.1:{port}"));
 
-    let stranger = Settings {
-        ca_cert_bytes: bytes(other.cert.pem()),
-        tls_server_name: Some("localhost".into()),
-        ..base.clone()
-    };
+    let stranger =
+        Settings { ca_cert_bytes: bytes(other.cert.pem()), tls_server_name: Some("localhost".into()), ..base.clone() };
     let err = client(&stranger).read("a").await.unwrap_err();
     assert!(matches!(err, Error::Tls(_)), "{err:?}");
     let misnamed = Settings { ca_cert_bytes: bytes(made.cert.pem()), ..base.clone() };

@@ -190,11 +190,8 @@ mod tests {
         assert!(refused(Settings { ca_cert: Some(absent), ..Settings::default() }).contains("absent.pem"));
         let half = Settings { tls_skip_verify: true, client_cert: Some(empty), ..Settings::default() };
         assert!(refused(half).contains("needs a client key"));
-        let name = Settings {
-            tls_skip_verify: true,
-            tls_server_name: Some("not a name".into()),
-            ..Settings::default()
-        };
+        let name =
+            Settings { tls_skip_verify: true, tls_server_name: Some("not a name".into()), ..Settings::default() };
         assert!(refused(name).contains("server name"));
     }
 }
