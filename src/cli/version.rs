@@ -1,0 +1,27 @@
+//! What this program calls itself. Clients parse the first line.
+
+/// The version of Vault's API that is spoken here; seal-status, health and the command line agree on it.
+pub const VAULT_API_VERSION: &str = "1.18.0";
+
+/// Our own version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The line for a program that was called by this name: who asks for `vault` gets Vault's form.
+pub fn line(program: &str) -> String {
+    if program == "vault" {
+        format!("Vault v{VAULT_API_VERSION} (warifu {VERSION})")
+    } else {
+        format!("warifu v{VERSION} (Vault API {VAULT_API_VERSION})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_fits_the_name() {
+        assert!(line("vault").starts_with("Vault v1.18.0 "));
+        assert_eq!(line("warifu"), format!("warifu v{VERSION} (Vault API 1.18.0)"));
+    }
+}
