@@ -8,6 +8,11 @@ pub mod api;
 pub mod audit;
 pub mod auth;
 pub mod barrier;
+/// The version of Vault whose API this is: clients compare it.
+pub const API_VERSION: &str = "1.18.0";
+/// What `sys/seal-status` says of the build: the first moment of the API's version, since builds are reproducible.
+pub const BUILD_DATE: &str = "2024-10-08T00:00:00Z";
+
 pub mod base;
 pub mod cli;
 pub mod client;

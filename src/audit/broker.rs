@@ -78,6 +78,30 @@ impl Broker {
         Ok(())
     }
 
+    /// Whether a device could be added: its file is opened and closed again.
+    ///
+    /// # Errors
+    /// As [`Broker::enable`].
+    pub async fn probe(&self, config: DeviceConfig) -> Result<()> {
+        let plan = config.plan(&self.rules)?;
+        self.is_free(&config, &plan)?;
+        Device::enable(config, plan).await.map(drop)
+    }
+
+    /// Makes the devices those that are stored: what is there already stays open.
+    pub fn reload(&self, rows: Vec<DeviceConfig>) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.devices.load_full();
+        let open = |row: DeviceConfig| match known.iter().find(|d| d.config().accessor == row.accessor) {
+            Some(device) => device.clone(),
+            None => {
+                let plan = row.plan(&self.rules);
+                Arc::new(Device::open(row, plan))
+            }
+        };
+        self.devices.store(Arc::new(rows.into_iter().map(open).collect()));
+    }
+
     /// Removes a device, which still writes what it holds. Says whether there was one.
     pub fn disable(&self, path: &str) -> bool {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);

@@ -265,7 +265,6 @@ impl Merged {
                     Refused::Denied(name) => (Reason::ParameterDenied, name),
                     Refused::Unnamed(name) => (Reason::ParameterUnnamed, name),
                     Refused::Value(name) => (Reason::ParameterValue, name),
-                    Refused::Shapeless => return Reason::ParameterShape,
                 };
                 recorder.parameter(name);
                 reason

@@ -1,6 +1,7 @@
 //! The question that a request puts, and the answer: a proof or a reason.
 
-use crate::base::{Capabilities, Json, Operation, Path, Ttl};
+use crate::base::json::Map;
+use crate::base::{Capabilities, Operation, Path, Ttl};
 
 /// What a request wants.
 #[derive(Clone, Copy, Debug)]
@@ -13,8 +14,8 @@ pub struct Query<'a> {
     pub sudo: bool,
     /// The canonical path.
     pub path: &'a Path,
-    /// The body and query, an object; what the path captured is not in it.
-    pub parameters: Option<&'a Json>,
+    /// The body and query; what the path captured is not in it.
+    pub parameters: Option<&'a Map>,
     /// For how long the answer shall be wrapped; 0 is not at all.
     pub wrap: Option<Ttl>,
 }

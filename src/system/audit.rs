@@ -4,7 +4,7 @@ use super::Sys;
 use crate::audit::DeviceConfig;
 use crate::barrier::View;
 use crate::base::json::Map;
-use crate::base::{Error, Json, Key, MountPath, Result, Secret, ids};
+use crate::base::{Error, Json, Key, MountPath, Result, Secret};
 use crate::engine::{Cx, Reply, Routes};
 use crate::params;
 
@@ -83,19 +83,11 @@ async fn enable(cx: Cx<Sys>, p: Enable) -> Result<Reply> {
     if devices.iter().any(|d| path.as_str().starts_with(&d.path) || d.path.starts_with(path.as_str())) {
         return Err(Error::invalid("path already in use"));
     }
-    let mut salt = vec![0; 32];
-    cx.rng().fill(&mut salt);
-    let device = DeviceConfig {
-        kind: p.kind,
-        path: path.as_str().to_owned(),
-        description: p.description.unwrap_or_default(),
-        options: p.options,
-        accessor: format!("audit_file_{}", ids::letters(cx.rng(), 8).reveal().to_lowercase()),
-        local: p.local.unwrap_or(false),
-        salt: Secret::new(salt),
-    };
+    let mut device = DeviceConfig::new(&p.kind, path.as_str(), p.options, cx.rng());
+    device.description = p.description.unwrap_or_default();
+    device.local = p.local.unwrap_or(false);
     // Opens the file once, so that a device which cannot work is never enabled.
-    device.check(&cx.engine().handles.audit_rules)?;
+    cx.engine().handles.audit.probe(device.clone()).await?;
     devices.push(device);
     txn.put(&key(), &devices)?;
     Ok(Reply::empty(txn))
@@ -113,6 +105,6 @@ async fn disable(cx: Cx<Sys>, p: ByPath) -> Result<Reply> {
 async fn hash(cx: Cx<Sys>, p: Hash) -> Result<Reply> {
     let path = MountPath::parse(&p.path)?;
     let input = p.input.ok_or_else(|| Error::invalid("the 'input' parameter is empty"))?;
-    let hash = cx.engine().handles.audit.hash(path.as_str(), &input)?;
+    let hash = cx.engine().handles.audit.hash(path.as_str(), input.reveal())?;
     Ok(Reply::data([("hash".to_owned(), Json::from(hash))]))
 }

@@ -158,8 +158,6 @@ pub struct Handles {
     pub work: Weak<dyn Work>,
     /// The system's lease times.
     pub limits: Limits,
-    /// Where audit files may lie.
-    pub audit_rules: crate::audit::Rules,
     /// Whether `sys/raw` answers.
     pub raw_storage: bool,
 }

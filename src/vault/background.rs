@@ -46,7 +46,9 @@ async fn sweep(vault: std::sync::Weak<Vault>) {
     let mut lock = None;
     loop {
         let Some(strong) = vault.upgrade().filter(|v| !v.stopped()) else { return };
-        if lock.is_none() {
+        if strong.stepping_down.swap(false, Ordering::SeqCst) {
+            lock = None;
+        } else if lock.is_none() {
             lock = strong.barrier.storage().task_lock().await.ok().flatten();
         }
         if lock.as_ref().is_some_and(|l| l.held()) {

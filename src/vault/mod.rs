@@ -60,6 +60,8 @@ pub struct Vault {
     /// Monotonic milliseconds of the start of the last poll that brought the caches up to date.
     polled_ms: AtomicU64,
     stopping: AtomicBool,
+    /// The task lock is to be let go.
+    stepping_down: AtomicBool,
 }
 
 impl Vault {
@@ -80,7 +82,7 @@ impl Vault {
         let leases = Arc::new(Leases::open(&barrier));
         let identities = Arc::new(Identities::open(&barrier));
         let mounts = Arc::new(Mounts::default());
-        let audit = Arc::new(Broker::new(clock.clone()));
+        let audit = Arc::new(Broker::open(Vec::new(), settings.audit_rules.clone()));
         let polled_ms = AtomicU64::new(milliseconds(clock.monotonic()));
         let vault = Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
             let work: std::sync::Weak<dyn system::Work> = weak.clone();
@@ -94,7 +96,6 @@ impl Vault {
                 control: control.clone(),
                 work,
                 limits: settings.limits,
-                audit_rules: settings.audit_rules.clone(),
                 raw_storage: settings.raw_storage,
             };
             Self {
@@ -114,6 +115,7 @@ impl Vault {
                 position: AtomicU64::new(position),
                 polled_ms,
                 stopping: AtomicBool::new(false),
+                stepping_down: AtomicBool::new(false),
             }
         });
         vault.reload_mounts()?;
@@ -142,7 +144,8 @@ impl Vault {
     }
 
     fn reload_audit(&self) -> Result<()> {
-        self.audit.reload(system::audit::devices(&self.barrier.view())?)
+        self.audit.reload(system::audit::devices(&self.barrier.view())?);
+        Ok(())
     }
 
     /// The audit log.
@@ -158,6 +161,11 @@ impl Vault {
     /// The token store.
     pub fn tokens(&self) -> &Arc<Tokens> {
         &self.tokens
+    }
+
+    /// Lets another node do the background work; this one asks for it again later.
+    pub fn release_task_lock(&self) {
+        self.stepping_down.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
     /// Takes the keys away and ends the background tasks.

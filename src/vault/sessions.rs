@@ -20,7 +20,7 @@ pub struct Session {
     /// Those of its entity.
     pub identity_policies: Vec<String>,
     /// What they allow.
-    pub acl: Acl,
+    pub acl: Arc<Acl>,
     /// The state of all policies that it was compiled from.
     pub policy_epoch: u64,
     /// The state of all identities that it was compiled from.
@@ -89,7 +89,7 @@ mod tests {
             token: Arc::new(Token { id: "abc".into(), ..Token::default() }),
             policies: Vec::new(),
             identity_policies: Vec::new(),
-            acl: Acl::default(),
+            acl: Arc::default(),
             policy_epoch: 0,
             identity_epoch: 0,
         })

@@ -108,7 +108,7 @@ impl Work for Vault {
 
     fn capabilities(&self, token: &Token, path: &Path) -> Result<Vec<&'static str>> {
         let session = self.compile(token.clone(), self.policies.epoch(), self.read_through())?;
-        Ok(session.acl.capabilities(path))
+        Ok(session.acl.capabilities(path.as_str()))
     }
 
     fn sees(&self, token: &Token, prefix: &str) -> Result<bool> {
@@ -118,8 +118,7 @@ impl Work for Vault {
 
     fn may(&self, token: &Token, operation: Operation, path: &Path, sudo: bool) -> Result<bool> {
         let session = self.compile(token.clone(), self.policies.epoch(), self.read_through())?;
-        let query =
-            Query { operation, creating: false, sudo, path, parameters: None, wrap_ttl: None };
+        let query = Query { sudo, ..Query::new(operation, path) };
         Ok(matches!(session.acl.check(&query), Decision::Allow(_)))
     }
 

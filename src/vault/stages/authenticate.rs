@@ -1,10 +1,12 @@
 //! Who asks: the token's facts, its identity and its compiled policies.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Routed;
 use crate::base::{Error, Result, Secret};
-use crate::policy::{Acl, Facts};
+use crate::identity::Entity;
+use crate::policy::{Acl, Fact, Facts, Field, NoFacts, Policy};
 use crate::token::{Kind, Token, Tokens, Use};
 use crate::vault::Vault;
 use crate::vault::sessions::{Session, Sessions};
@@ -104,19 +106,22 @@ impl Vault {
         names.sort_unstable();
         names.dedup();
         let acl = if token.is_root() {
-            Acl::root()
+            Acl::compile(&[Arc::new(Policy::root())], &NoFacts)
         } else {
             let mut policies = Vec::new();
             for name in names.iter().filter(|name| *name != "root") {
                 policies.extend(self.policies.get(name, through)?);
             }
-            Acl::compile(&policies, entity.as_ref().map(facts).as_ref())
+            match &entity {
+                Some(entity) => Acl::compile(&policies, &Known(entity)),
+                None => Acl::compile(&policies, &NoFacts),
+            }
         };
         Ok(Session {
             token: Arc::new(token),
             policies: names,
             identity_policies,
-            acl,
+            acl: Arc::new(acl),
             policy_epoch,
             identity_epoch: 0,
         })
@@ -124,15 +129,26 @@ impl Vault {
 }
 
 /// What templated policies may say of an entity.
-fn facts(entity: &crate::identity::Entity) -> Facts {
-    let mut facts = Facts::entity(entity.id.clone(), entity.name.clone(), entity.metadata.clone());
-    for alias in &entity.aliases {
-        facts.add_alias(
-            alias.mount_accessor.clone(),
-            alias.id.clone(),
-            alias.name.clone(),
-            alias.metadata.clone(),
-        );
+struct Known<'a>(&'a Entity);
+
+impl Facts for Known<'_> {
+    fn fact(&self, fact: &Fact) -> Option<Cow<'_, str>> {
+        let entity = self.0;
+        let text = match fact {
+            Fact::Entity(Field::Id) => Some(&entity.id),
+            Fact::Entity(Field::Name) => Some(&entity.name),
+            Fact::Entity(Field::Metadata(key)) => entity.metadata.get(key.as_ref()),
+            Fact::Alias { accessor, field } => {
+                let alias = entity.aliases.iter().find(|a| a.mount_accessor == accessor.as_ref())?;
+                match field {
+                    Field::Id => Some(&alias.id),
+                    Field::Name => Some(&alias.name),
+                    Field::Metadata(key) => alias.metadata.get(key.as_ref()),
+                    Field::CustomMetadata(_) => None,
+                }
+            }
+            _ => None,
+        };
+        text.map(|text| Cow::Borrowed(text.as_str()))
     }
-    facts
 }

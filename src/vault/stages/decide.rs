@@ -35,7 +35,7 @@ pub enum Permit {
 impl Permit {
     /// Whether it was granted as the creation of something new.
     pub fn creating(&self) -> bool {
-        matches!(self, Self::Granted(grant) if grant.creating())
+        matches!(self, Self::Granted(grant) if grant.creates())
     }
 }
 
@@ -48,11 +48,11 @@ impl Vault {
         let exists = self.exists(&routed, &session);
         let query = Query {
             operation: routed.inbound.operation,
-            creating: routed.inbound.operation == Operation::Update && !exists,
+            creates: routed.inbound.operation == Operation::Update && !exists,
             sudo: routed.target.as_ref().is_ok_and(|t| t.endpoint().sudo),
             path: &routed.inbound.path,
             parameters: Some(&routed.inbound.body),
-            wrap_ttl: routed.inbound.wrap_ttl,
+            wrap: routed.inbound.wrap_ttl,
         };
         let (verdict, denial) = match session.acl.check(&query) {
             Decision::Deny(denial) => (Err(Error::Denied), Some(denial)),

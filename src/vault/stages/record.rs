@@ -150,6 +150,7 @@ pub fn entry<'a>(
         auth,
         response: None,
         error: "",
+        non_hmac_headers: &[],
         non_hmac_request_keys: mount.map_or(&[], |m| m.config.audit_non_hmac_request_keys.as_slice()),
         non_hmac_response_keys: mount.map_or(&[], |m| m.config.audit_non_hmac_response_keys.as_slice()),
     }
