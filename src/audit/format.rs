@@ -6,10 +6,11 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::{DeviceConfig, Plan};
 use super::entry::{AuthFacts, Entry, RequestFacts, ResponseFacts, WrapFacts};
-use crate::base::json::{Map, write_string};
+use crate::base::json::{self, Map};
 use crate::base::{Json, Secret, Timestamp};
 use crate::crypto::HmacKey;
 
@@ -34,10 +35,31 @@ impl Stage {
     }
 }
 
+/// What the entries of a request and of its answer have in common, kept from the first for the second: half of the
+/// work. Made anew for each request.
+#[derive(Debug, Default)]
+pub struct Memo(Mutex<Vec<(Arc<()>, Vec<u8>)>>);
+
+impl Memo {
+    fn keep(&self, format: &Format, part: &[u8]) {
+        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.push((Arc::clone(&format.identity), part.to_vec()));
+    }
+
+    /// Appends what this very format wrote, if it did.
+    fn copy(&self, format: &Format, to: &mut Vec<u8>) -> bool {
+        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = parts.iter().find(|(identity, _)| Arc::ptr_eq(identity, &format.identity));
+        part.inspect(|(_, bytes)| to.extend_from_slice(bytes)).is_some()
+    }
+}
+
 /// One device's way to write entries.
 #[derive(Debug)]
 pub(super) struct Format {
     key: HmacKey,
+    /// No two formats share it.
+    identity: Arc<()>,
     prefix: String,
     raw: bool,
     hmac_accessor: bool,
@@ -48,6 +70,7 @@ impl Format {
     pub(super) fn new(config: &DeviceConfig, plan: &Plan) -> Self {
         Self {
             key: HmacKey::new(config.salt.reveal().as_bytes()),
+            identity: Arc::new(()),
             prefix: plan.prefix.clone(),
             raw: plan.log_raw,
             hmac_accessor: plan.hmac_accessor,
@@ -100,6 +123,27 @@ impl<'a> Line<'a> {
         self.to.push(b'{');
         self.moment("time", entry.time);
         self.text("type", stage.word());
+        match (stage, entry.memo) {
+            (Stage::Response, Some(memo)) if memo.copy(self.format, &mut self.to) => {}
+            (_, memo) => {
+                let from = self.to.len();
+                self.question(entry);
+                if let (Stage::Request, Some(memo)) = (stage, memo) {
+                    memo.keep(self.format, &self.to[from..]);
+                }
+            }
+        }
+        if let (Stage::Response, Some(response)) = (stage, &entry.response) {
+            self.open("response");
+            self.response(response, entry);
+            self.to.push(b'}');
+        }
+        self.text("error", entry.error);
+        self.to.push(b'}');
+    }
+
+    /// Who asks for what: the same in both entries.
+    fn question(&mut self, entry: &Entry<'a>) {
         if let Some(auth) = &entry.auth {
             self.open("auth");
             self.auth(auth, true);
@@ -107,13 +151,6 @@ impl<'a> Line<'a> {
         }
         self.open("request");
         self.request(&entry.request, entry);
-        self.to.push(b'}');
-        if let (Stage::Response, Some(response)) = (stage, &entry.response) {
-            self.open("response");
-            self.response(response, entry);
-            self.to.push(b'}');
-        }
-        self.text("error", entry.error);
         self.to.push(b'}');
     }
 
@@ -416,6 +453,17 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Most strings need no escape, which is found out for many bytes at once.
+fn write_string(text: &str, to: &mut Vec<u8>) {
+    if text.bytes().fold(true, |plain, b| plain & (b >= 0x20) & (b != b'"') & (b != b'\\')) {
+        to.push(b'"');
+        to.extend_from_slice(text.as_bytes());
+        to.push(b'"');
+    } else {
+        json::write_string(text, to);
+    }
+}
+
 fn show(name: &str, plain: &[String], hidden: bool) -> Show {
     if plain.iter().any(|key| key == name) {
         Show::Plain
@@ -535,6 +583,7 @@ mod tests {
             non_hmac_request_keys: &open,
             non_hmac_response_keys: &open,
             non_hmac_headers: &headers_open,
+            memo: None,
         })
     }
 
@@ -598,6 +647,24 @@ mod tests {
         assert_eq!(at(&["response", "auth", "accessor"]), hashed("canary-issued-accessor"));
         assert_eq!(at(&["response", "wrap_info", "token"]), hashed("canary-wrapping"));
         assert_eq!(at(&["response", "wrap_info", "wrapped_accessor"]), hashed("canary-wrapped"));
+    }
+
+    #[test]
+    fn a_memo_changes_no_byte_and_stays_with_its_format() {
+        with_full_entry(|entry| {
+            let (one, two) = (format(&[]), format(&[("log_raw", "true")]));
+            let memo = Memo::default();
+            let with_memo = Entry { memo: Some(&memo), ..*entry };
+            for stage in [Stage::Request, Stage::Response] {
+                assert_eq!(one.line(stage, &with_memo), one.line(stage, entry));
+            }
+            // Only the first of them has met this request.
+            assert_eq!(two.line(Stage::Response, &with_memo), two.line(Stage::Response, entry));
+            assert!(!one.line(Stage::Response, &with_memo).windows(6).any(|bytes| bytes == b"canary"));
+            let other = Entry { error: "another", response: None, ..with_memo };
+            let line = String::from_utf8(one.line(Stage::Response, &other)).unwrap();
+            assert!(line.contains("another") && Json::parse(line.as_bytes()).is_ok());
+        });
     }
 
     #[test]
