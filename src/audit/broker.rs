@@ -191,7 +191,7 @@ mod tests {
 
     use super::super::config::tests::config;
     use super::super::entry::{AuthFacts, RequestFacts, ResponseFacts};
-    use super::super::format::Memo;
+    use super::super::memo::Memo;
     use super::*;
     use crate::base::json::Map;
     use crate::base::{Json, Secret, Timestamp, Ttl, limits};
@@ -223,6 +223,14 @@ mod tests {
 
     fn broker(rows: Vec<DeviceConfig>) -> Broker {
         Broker::open(rows, anywhere())
+    }
+
+    #[test]
+    fn waiting_can_move_between_threads() {
+        fn check<T: Send>(_: &T) {}
+        let (broker, entry) = (broker(Vec::new()), entry("a"));
+        check(&broker.request(&entry));
+        check(&broker.enable(full("a")));
     }
 
     #[tokio::test]
@@ -405,7 +413,8 @@ mod tests {
     fn what_an_entry_costs() {
         const EACH: usize = 4000;
         let folder = tempfile::tempdir().unwrap();
-        let data = Map::from([("username".to_owned(), Json::from("alice")), ("password".to_owned(), Json::from("secret"))]);
+        let data =
+            Map::from([("username".to_owned(), Json::from("alice")), ("password".to_owned(), Json::from("secret"))]);
         let policies = vec!["default".to_owned(), "readers".to_owned()];
         let metadata = BTreeMap::from([("role_name".to_owned(), "service".to_owned())]);
         let token: Secret<String> = "x".repeat(95).as_str().into();

@@ -197,8 +197,8 @@ fn mode(text: &str) -> Result<Option<u32>> {
     if mode & !0o666 != 0 {
         return Err(Error::invalid("audit option 'mode' allows reading and writing only"));
     }
-    if mode != 0 && mode & 0o200 == 0 {
-        return Err(Error::invalid("audit option 'mode' must let the owner write"));
+    if mode != 0 && mode & 0o600 != 0o600 {
+        return Err(Error::invalid("audit option 'mode' must let the owner read and write"));
     }
     Ok((mode != 0).then_some(mode))
 }
@@ -268,7 +268,9 @@ pub(super) mod tests {
 
     #[test]
     fn modes_that_could_run_or_lock_us_out_are_refused() {
-        let modes = ["0700", "0610", "0601", "4600", "2600", "1600", "junk", "", "0o", "-600", "0666666", "0800", "0400"];
+        let modes = [
+            "0700", "0610", "0601", "4600", "2600", "1600", "junk", "", "0o", "-600", "0666666", "0800", "0400", "0200",
+        ];
         for mode in modes {
             assert!(refused(&[("file_path", "/logs/a"), ("mode", mode)]).contains("'mode'"), "{mode}");
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::format::Memo;
+use super::memo::Memo;
 use crate::base::json::Map;
 use crate::base::{Secret, Timestamp, Ttl};
 

@@ -6,7 +6,7 @@
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::config::{DeviceConfig, Plan};
 use super::entry::{AuthFacts, Entry, RequestFacts, ResponseFacts, WrapFacts};
@@ -32,25 +32,6 @@ impl Stage {
             Self::Request => "request",
             Self::Response => "response",
         }
-    }
-}
-
-/// What the entries of a request and of its answer have in common, kept from the first for the second: half of the
-/// work. Made anew for each request.
-#[derive(Debug, Default)]
-pub struct Memo(Mutex<Vec<(Arc<()>, Vec<u8>)>>);
-
-impl Memo {
-    fn keep(&self, format: &Format, part: &[u8]) {
-        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.push((Arc::clone(&format.identity), part.to_vec()));
-    }
-
-    /// Appends what this very format wrote, if it did.
-    fn copy(&self, format: &Format, to: &mut Vec<u8>) -> bool {
-        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let part = parts.iter().find(|(identity, _)| Arc::ptr_eq(identity, &format.identity));
-        part.inspect(|(_, bytes)| to.extend_from_slice(bytes)).is_some()
     }
 }
 
@@ -124,12 +105,12 @@ impl<'a> Line<'a> {
         self.moment("time", entry.time);
         self.text("type", stage.word());
         match (stage, entry.memo) {
-            (Stage::Response, Some(memo)) if memo.copy(self.format, &mut self.to) => {}
+            (Stage::Response, Some(memo)) if memo.copy(&self.format.identity, &mut self.to) => {}
             (_, memo) => {
                 let from = self.to.len();
                 self.question(entry);
                 if let (Stage::Request, Some(memo)) = (stage, memo) {
-                    memo.keep(self.format, &self.to[from..]);
+                    memo.keep(&self.format.identity, &self.to[from..]);
                 }
             }
         }
@@ -487,6 +468,7 @@ mod tests {
 
     use super::super::config::Rules;
     use super::super::config::tests::config;
+    use super::super::memo::Memo;
     use super::*;
     use crate::base::Ttl;
 
@@ -515,7 +497,8 @@ mod tests {
         let request = map(r#"{"password":"canary-1","open":"shown","list":["canary-2",3,[{"deep":"canary-3"}]],
             "n":5,"yes":true,"nothing":null,"pin":424242,"empty":"",
             "nested":{"open":["shown too",{"x":"canary-4"}],"closed":{"key \" \n":"canary-5"}}}"#);
-        let response = map(r#"{"keys":["canary-6","canary-7"],"key_info":{"a":{"b":"canary-8"}},"size":2.50,"open":"shown"}"#);
+        let response =
+            map(r#"{"keys":["canary-6","canary-7"],"key_info":{"a":{"b":"canary-8"}},"size":2.50,"open":"shown"}"#);
         let headers = [
             ("x-open".to_owned(), texts(&["shown", "twice"])),
             ("x-closed".to_owned(), texts(&["canary-9"])),
@@ -632,7 +615,7 @@ mod tests {
             Json::parse(line(options, Stage::Response).trim_end().as_bytes()).unwrap();
         }
         let line = Json::parse(line(&[], Stage::Response).trim_end().as_bytes()).unwrap();
-        let at = |keys: &[&str]| keys.iter().fold(Some(&line), |json, key| json?.at(key)).cloned().unwrap();
+        let at = |keys: &[&str]| keys.iter().try_fold(&line, |json, key| json.at(key)).cloned().unwrap();
         let format = format(&[]);
         let hashed = |value: &str| Json::String(hash(&format.key, value.as_bytes()));
         assert_eq!(at(&["auth", "client_token"]), hashed("canary-token"));
