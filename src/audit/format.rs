@@ -50,7 +50,7 @@ pub(super) struct Format {
 impl Format {
     pub(super) fn new(config: &DeviceConfig, plan: &Plan) -> Self {
         Self {
-            key: HmacKey::new(config.salt.reveal().as_bytes()),
+            key: HmacKey::new(config.salt.reveal()),
             identity: Arc::new(()),
             prefix: plan.prefix.clone(),
             raw: plan.log_raw,
