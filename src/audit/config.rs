@@ -9,14 +9,14 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::secret::stored;
-use crate::base::{Error, Result, Rng, Secret, ids};
+use crate::base::{Error, Result, Rng, Secret};
 
 /// Longest prefix of a line, in bytes: a word or two for a log shipper.
 const PREFIX_BYTES: usize = 128;
 /// Longest description, path of a device, or option, in bytes.
 const TEXT_BYTES: usize = 4096;
-/// The letters of a salt: 43 of them hold 256 bits.
-const SALT_LETTERS: usize = 43;
+/// The length of a new salt.
+const SALT_BYTES: usize = 32;
 /// Read and write for the owner.
 const MODE_DEFAULT: u32 = 0o600;
 
@@ -38,7 +38,7 @@ pub struct DeviceConfig {
     pub local: bool,
     /// The key of its hashes.
     #[serde(serialize_with = "stored")]
-    pub salt: Secret<String>,
+    pub salt: Secret<Vec<u8>>,
 }
 
 /// Where devices may write.
@@ -53,8 +53,9 @@ pub struct Rules {
 impl DeviceConfig {
     /// A new device, with an accessor and a salt of its own. `path` gains its slash.
     pub fn new(kind: &str, path: &str, options: BTreeMap<String, String>, rng: &dyn Rng) -> Self {
-        let mut handle = [0; 4];
+        let (mut handle, mut salt) = ([0; 4], Secret::new(vec![0; SALT_BYTES]));
         rng.fill(&mut handle);
+        rng.fill(salt.reveal_mut());
         Self {
             kind: kind.to_owned(),
             path: format!("{}/", path.trim_matches('/')),
@@ -62,16 +63,25 @@ impl DeviceConfig {
             options,
             accessor: format!("audit_{kind}_{}", hex::encode(handle)),
             local: false,
-            salt: ids::letters(rng, SALT_LETTERS),
+            salt,
         }
     }
 
-    /// Whether a device can be made of this. Touches no file.
+    /// Whether a device could be made of this. Touches no file: that is [`super::Broker::probe`].
     ///
     /// # Errors
     /// [`Error::Invalid`] which names the option, never its value.
     pub fn check(&self, rules: &Rules) -> Result<()> {
         self.plan(rules).map(drop)
+    }
+
+    /// Whether a device of the one is a device of the other: all is the same but the words for people.
+    pub(super) fn works_as(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.path == other.path
+            && self.options == other.options
+            && self.accessor == other.accessor
+            && self.salt.same_as(other.salt.reveal())
     }
 
     pub(super) fn plan(&self, rules: &Rules) -> Result<Plan> {
@@ -197,8 +207,8 @@ fn mode(text: &str) -> Result<Option<u32>> {
     if mode & !0o666 != 0 {
         return Err(Error::invalid("audit option 'mode' allows reading and writing only"));
     }
-    if mode != 0 && mode & 0o200 == 0 {
-        return Err(Error::invalid("audit option 'mode' must let the owner write"));
+    if mode != 0 && mode & 0o600 != 0o600 {
+        return Err(Error::invalid("audit option 'mode' must let the owner read and write"));
     }
     Ok((mode != 0).then_some(mode))
 }
@@ -268,7 +278,9 @@ pub(super) mod tests {
 
     #[test]
     fn modes_that_could_run_or_lock_us_out_are_refused() {
-        let modes = ["0700", "0610", "0601", "4600", "2600", "1600", "junk", "", "0o", "-600", "0666666", "0800", "0400"];
+        let modes = [
+            "0700", "0610", "0601", "4600", "2600", "1600", "junk", "", "0o", "-600", "0666666", "0800", "0400", "0200",
+        ];
         for mode in modes {
             assert!(refused(&[("file_path", "/logs/a"), ("mode", mode)]).contains("'mode'"), "{mode}");
         }
@@ -299,11 +311,11 @@ pub(super) mod tests {
     fn it_rests_with_its_salt_and_shows_none() {
         let config = config("file", &[("file_path", "/logs/a")]);
         assert_eq!((config.path.as_str(), config.accessor.as_str()), ("file/", "audit_file_00010203"));
-        assert_eq!(config.salt.reveal().len(), SALT_LETTERS);
-        assert!(!format!("{config:?}").contains(config.salt.reveal().as_str()));
+        assert_eq!(config.salt.reveal().len(), SALT_BYTES);
+        assert!(format!("{config:?}").contains("salt: Secret(..)"));
         let text = serde_json::to_string(&config).unwrap();
         let back: DeviceConfig = serde_json::from_str(&text).unwrap();
-        assert!(back.salt.same_as(config.salt.reveal().as_bytes()));
+        assert!(back.works_as(&config));
         assert!(text.contains(r#""type":"file""#));
     }
 }

@@ -26,6 +26,7 @@ use super::entry::Entry;
 use super::file::Sink;
 use super::format::{Format, Stage};
 use crate::base::{Error, Result, limits};
+use crate::crypto::HmacKey;
 
 /// Bytes waiting for one device: as many usual lines as the queue may hold, and room for some very long ones.
 /// A single line of any length is let into an empty queue.
@@ -70,34 +71,13 @@ impl Device {
         match plan {
             Ok(plan) => {
                 let (target, format) = (Some(plan.target.clone()), Some(Format::new(&config, &plan)));
-                let lane = lane(&config, plan, None);
+                let lane = lane(&config, plan);
                 Self { config, target, format, lane }
             }
             Err(error) => {
                 warn!(device = %config.path, cause = %error, "audit device does not work");
                 Self { config, target: None, format: None, lane: Lane::Broken(error.to_string()) }
             }
-        }
-    }
-
-    /// Opens a device that an operator enables.
-    ///
-    /// # Errors
-    /// `Invalid` when its file cannot be used, `Unavailable` when that is not known within the bound.
-    pub(super) async fn enable(config: DeviceConfig, plan: Plan) -> Result<Self> {
-        let (target, format) = (Some(plan.target.clone()), Some(Format::new(&config, &plan)));
-        let (started, starting) = oneshot::channel();
-        let lane = lane(&config, plan, Some(started));
-        let device = Self { config, target, format, lane };
-        match &device.lane {
-            Lane::Discard => Ok(device),
-            Lane::Broken(cause) => Err(Error::Unavailable(cause.clone())),
-            Lane::Thread(_) => match tokio::time::timeout(BOUND, starting).await {
-                Ok(Ok(Ok(()))) => Ok(device),
-                Ok(Ok(Err(error))) => Err(Error::invalid(format!("the audit file cannot be opened: {error}"))),
-                Ok(Err(_)) => Err(Error::Unavailable("the audit device's thread has ended".into())),
-                Err(_) => Err(Error::Unavailable(format!("audit device {} {SLOW}", device.quoted()))),
-            },
         }
     }
 
@@ -182,7 +162,7 @@ impl Device {
 
     /// The hash that this device's log shows for a value.
     pub(super) fn hash(&self, value: &str) -> String {
-        let key = crate::crypto::HmacKey::new(self.config.salt.reveal().as_bytes());
+        let key = HmacKey::new(self.config.salt.reveal());
         super::format::hash(&key, value.as_bytes())
     }
 }
@@ -193,6 +173,27 @@ impl Drop for Device {
         if let Lane::Thread(shared) = &self.lane {
             shared.change(|queue| queue.closed = true);
         }
+    }
+}
+
+/// Opens the file of a device that an operator enables, on a thread of its own.
+///
+/// # Errors
+/// `Invalid` when it cannot be used, `Unavailable` when that is not known within the bound.
+pub(super) async fn probe(plan: Plan) -> Result<()> {
+    if plan.target == Target::Discard {
+        return Ok(());
+    }
+    let (tell, told) = oneshot::channel();
+    let open = move || {
+        // Nobody listening any more means that the bound is over.
+        let _ = tell.send(Sink::open(&plan, true).map(drop));
+    };
+    std::thread::Builder::new().name("audit-probe".into()).spawn(open)?;
+    match tokio::time::timeout(BOUND, told).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(Ok(Err(error))) => Err(Error::invalid(format!("the audit file cannot be opened: {error}"))),
+        Ok(Err(_)) | Err(_) => Err(Error::Unavailable("the audit file was not opened within its time".into())),
     }
 }
 
@@ -393,13 +394,13 @@ impl Device {
     }
 }
 
-fn lane(config: &DeviceConfig, plan: Plan, started: Option<oneshot::Sender<io::Result<()>>>) -> Lane {
+fn lane(config: &DeviceConfig, plan: Plan) -> Lane {
     if plan.target == Target::Discard {
         return Lane::Discard;
     }
     let shared = Shared::new(&config.path);
     let desk = Desk { shared: Arc::clone(&shared), plan, sink: None, current: None };
-    match std::thread::Builder::new().name("audit".into()).spawn(move || desk.run(started)) {
+    match std::thread::Builder::new().name("audit".into()).spawn(move || desk.run()) {
         Ok(_) => Lane::Thread(shared),
         Err(error) => Lane::Broken(format!("the audit device's thread cannot be started: {error}")),
     }
@@ -415,19 +416,9 @@ struct Desk {
 }
 
 impl Desk {
-    fn run(mut self, started: Option<oneshot::Sender<io::Result<()>>>) {
-        let opened = Sink::open(&self.plan, started.is_some()).map(|sink| self.sink = Some(sink));
-        match (started, opened) {
-            (Some(started), opened) => {
-                let failed = opened.is_err();
-                // Nobody listening any more means that the device is dropped: the queue says so below.
-                let _ = started.send(opened);
-                if failed {
-                    return;
-                }
-            }
-            (None, opened) => self.shared.note(0, opened.err().as_ref()),
-        }
+    fn run(mut self) {
+        let opened = Sink::open(&self.plan, false).map(|sink| self.sink = Some(sink));
+        self.shared.note(0, opened.err().as_ref());
         let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         while let Some(mut work) = self.shared.take(bytes, ends) {
             self.current = Some(Arc::clone(&work.batch));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::memo::Memo;
 use crate::base::json::Map;
 use crate::base::{Secret, Timestamp, Ttl};
 
@@ -25,6 +26,9 @@ pub struct Entry<'a> {
     pub non_hmac_response_keys: &'a [String],
     /// Headers, in lower case, whose values are left in the clear. Those that carry credentials are hashed even so.
     pub non_hmac_headers: &'a [String],
+    /// Spares the second entry of a request half of its work. Only for a response whose `request`, `auth` and key
+    /// lists are those of the request's entry: what the memo holds is written instead of them.
+    pub memo: Option<&'a Memo>,
 }
 
 // Without Debug, and so is the entry: headers are in the clear.

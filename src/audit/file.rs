@@ -49,7 +49,8 @@ impl Sink {
         };
         let devices = matches!(plan.target, Target::Anywhere(_));
         // Non-blocking, so that opening a FIFO does not wait for its other end; a regular file knows no such thing.
-        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags =
+            OFlags::RDWR | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = match openat(&folder, name.as_str(), flags, Mode::empty()) {
             Err(rustix::io::Errno::NOENT) => {
                 openat(&folder, name.as_str(), flags | OFlags::CREATE | OFlags::EXCL, Mode::from_raw_mode(0o600))
@@ -86,7 +87,8 @@ impl Sink {
         // The widths of the fields differ between systems.
         #[allow(clippy::unnecessary_cast, reason = "the widths differ between systems")]
         let identity = |stat: &Stat| (stat.st_dev as u64, stat.st_ino as u64);
-        statat(&self.folder, self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| identity(&stat) == self.identity)
+        statat(&self.folder, self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| identity(&stat) == self.identity)
     }
 
     /// Whether the file still has a name somewhere: what is written can be found.

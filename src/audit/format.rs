@@ -6,10 +6,11 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::config::{DeviceConfig, Plan};
 use super::entry::{AuthFacts, Entry, RequestFacts, ResponseFacts, WrapFacts};
-use crate::base::json::{Map, write_string};
+use crate::base::json::{self, Map};
 use crate::base::{Json, Secret, Timestamp};
 use crate::crypto::HmacKey;
 
@@ -38,6 +39,8 @@ impl Stage {
 #[derive(Debug)]
 pub(super) struct Format {
     key: HmacKey,
+    /// No two formats share it.
+    identity: Arc<()>,
     prefix: String,
     raw: bool,
     hmac_accessor: bool,
@@ -47,7 +50,8 @@ pub(super) struct Format {
 impl Format {
     pub(super) fn new(config: &DeviceConfig, plan: &Plan) -> Self {
         Self {
-            key: HmacKey::new(config.salt.reveal().as_bytes()),
+            key: HmacKey::new(config.salt.reveal()),
+            identity: Arc::new(()),
             prefix: plan.prefix.clone(),
             raw: plan.log_raw,
             hmac_accessor: plan.hmac_accessor,
@@ -100,6 +104,27 @@ impl<'a> Line<'a> {
         self.to.push(b'{');
         self.moment("time", entry.time);
         self.text("type", stage.word());
+        match (stage, entry.memo) {
+            (Stage::Response, Some(memo)) if memo.copy(&self.format.identity, &mut self.to) => {}
+            (_, memo) => {
+                let from = self.to.len();
+                self.question(entry);
+                if let (Stage::Request, Some(memo)) = (stage, memo) {
+                    memo.keep(&self.format.identity, &self.to[from..]);
+                }
+            }
+        }
+        if let (Stage::Response, Some(response)) = (stage, &entry.response) {
+            self.open("response");
+            self.response(response, entry);
+            self.to.push(b'}');
+        }
+        self.text("error", entry.error);
+        self.to.push(b'}');
+    }
+
+    /// Who asks for what: the same in both entries.
+    fn question(&mut self, entry: &Entry<'a>) {
         if let Some(auth) = &entry.auth {
             self.open("auth");
             self.auth(auth, true);
@@ -107,13 +132,6 @@ impl<'a> Line<'a> {
         }
         self.open("request");
         self.request(&entry.request, entry);
-        self.to.push(b'}');
-        if let (Stage::Response, Some(response)) = (stage, &entry.response) {
-            self.open("response");
-            self.response(response, entry);
-            self.to.push(b'}');
-        }
-        self.text("error", entry.error);
         self.to.push(b'}');
     }
 
@@ -416,6 +434,17 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Most strings need no escape, which is found out for many bytes at once.
+fn write_string(text: &str, to: &mut Vec<u8>) {
+    if text.bytes().fold(true, |plain, b| plain & (b >= 0x20) & (b != b'"') & (b != b'\\')) {
+        to.push(b'"');
+        to.extend_from_slice(text.as_bytes());
+        to.push(b'"');
+    } else {
+        json::write_string(text, to);
+    }
+}
+
 fn show(name: &str, plain: &[String], hidden: bool) -> Show {
     if plain.iter().any(|key| key == name) {
         Show::Plain
@@ -439,6 +468,7 @@ mod tests {
 
     use super::super::config::Rules;
     use super::super::config::tests::config;
+    use super::super::memo::Memo;
     use super::*;
     use crate::base::Ttl;
 
@@ -467,7 +497,8 @@ mod tests {
         let request = map(r#"{"password":"canary-1","open":"shown","list":["canary-2",3,[{"deep":"canary-3"}]],
             "n":5,"yes":true,"nothing":null,"pin":424242,"empty":"",
             "nested":{"open":["shown too",{"x":"canary-4"}],"closed":{"key \" \n":"canary-5"}}}"#);
-        let response = map(r#"{"keys":["canary-6","canary-7"],"key_info":{"a":{"b":"canary-8"}},"size":2.50,"open":"shown"}"#);
+        let response =
+            map(r#"{"keys":["canary-6","canary-7"],"key_info":{"a":{"b":"canary-8"}},"size":2.50,"open":"shown"}"#);
         let headers = [
             ("x-open".to_owned(), texts(&["shown", "twice"])),
             ("x-closed".to_owned(), texts(&["canary-9"])),
@@ -535,6 +566,7 @@ mod tests {
             non_hmac_request_keys: &open,
             non_hmac_response_keys: &open,
             non_hmac_headers: &headers_open,
+            memo: None,
         })
     }
 
@@ -583,7 +615,7 @@ mod tests {
             Json::parse(line(options, Stage::Response).trim_end().as_bytes()).unwrap();
         }
         let line = Json::parse(line(&[], Stage::Response).trim_end().as_bytes()).unwrap();
-        let at = |keys: &[&str]| keys.iter().fold(Some(&line), |json, key| json?.at(key)).cloned().unwrap();
+        let at = |keys: &[&str]| keys.iter().try_fold(&line, |json, key| json.at(key)).cloned().unwrap();
         let format = format(&[]);
         let hashed = |value: &str| Json::String(hash(&format.key, value.as_bytes()));
         assert_eq!(at(&["auth", "client_token"]), hashed("canary-token"));
@@ -598,6 +630,24 @@ mod tests {
         assert_eq!(at(&["response", "auth", "accessor"]), hashed("canary-issued-accessor"));
         assert_eq!(at(&["response", "wrap_info", "token"]), hashed("canary-wrapping"));
         assert_eq!(at(&["response", "wrap_info", "wrapped_accessor"]), hashed("canary-wrapped"));
+    }
+
+    #[test]
+    fn a_memo_changes_no_byte_and_stays_with_its_format() {
+        with_full_entry(|entry| {
+            let (one, two) = (format(&[]), format(&[("log_raw", "true")]));
+            let memo = Memo::default();
+            let with_memo = Entry { memo: Some(&memo), ..*entry };
+            for stage in [Stage::Request, Stage::Response] {
+                assert_eq!(one.line(stage, &with_memo), one.line(stage, entry));
+            }
+            // Only the first of them has met this request.
+            assert_eq!(two.line(Stage::Response, &with_memo), two.line(Stage::Response, entry));
+            assert!(!one.line(Stage::Response, &with_memo).windows(6).any(|bytes| bytes == b"canary"));
+            let other = Entry { error: "another", response: None, ..with_memo };
+            let line = String::from_utf8(one.line(Stage::Response, &other)).unwrap();
+            assert!(line.contains("another") && Json::parse(line.as_bytes()).is_ok());
+        });
     }
 
     #[test]

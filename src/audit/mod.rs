@@ -10,8 +10,10 @@ mod device;
 mod entry;
 mod file;
 mod format;
+mod memo;
 
 pub use broker::{Broker, Recorded, Released};
 pub use config::{DeviceConfig, Rules};
 pub use device::Health;
 pub use entry::{AuthFacts, Entry, RequestFacts, ResponseFacts, WrapFacts};
+pub use memo::Memo;
