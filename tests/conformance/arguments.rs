@@ -73,7 +73,8 @@ impl Arguments {
                 "--list" => arguments.mode = Mode::List,
                 "--self-test" => arguments.mode = Mode::SelfTest,
                 "--help" | "-h" => arguments.mode = Mode::Help,
-                "--nocapture" | "--no-capture" | "--show-output" | "--exact" | "--include-ignored" | "--quiet" | "-q" => {}
+                "--nocapture" | "--no-capture" | "--show-output" | "--exact" | "--include-ignored" | "--quiet"
+                | "-q" => {}
                 "--test-threads" | "--format" | "--color" | "-Z" | "--skip" => drop(value()?),
                 option if option.starts_with('-') => return Err(format!("unknown option {option}")),
                 filter => arguments.filters.push(filter.to_owned()),

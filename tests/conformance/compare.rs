@@ -10,8 +10,20 @@ use crate::values::equal;
 
 /// The matchers that an expectation may hold, each the only key of an object.
 pub const MATCHERS: [&str; 14] = [
-    "$any", "$re", "$contains", "$pem", "$time", "$uuid", "$int", "$set", "$superset", "$lacks",
-    "$all", "$values", "$at", "$oneof",
+    "$any",
+    "$re",
+    "$contains",
+    "$pem",
+    "$time",
+    "$uuid",
+    "$int",
+    "$set",
+    "$superset",
+    "$lacks",
+    "$all",
+    "$values",
+    "$at",
+    "$oneof",
 ];
 
 const TIME: &str = r"^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$";
@@ -59,10 +71,7 @@ pub fn matcher(expected: &Value) -> Option<(&str, &Value)> {
 
 /// An expression as the recordings mean it: a dot is any character.
 pub fn expression(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern)
-        .dot_matches_new_line(true)
-        .build()
-        .map_err(|e| format!("expression /{pattern}/: {e}"))
+    RegexBuilder::new(pattern).dot_matches_new_line(true).build().map_err(|e| format!("expression /{pattern}/: {e}"))
 }
 
 /// A value on one line, cut where it gets long.
@@ -197,9 +206,7 @@ fn is_of_type(name: &str, got: Option<&Value>) -> Option<bool> {
         "list" => got.is_some_and(Value::is_array),
         "map" => got.is_some_and(Value::is_object),
         "any" => got.is_some_and(|value| !value.is_null()),
-        "stringlist" => {
-            got.and_then(Value::as_array).is_some_and(|list| list.iter().all(Value::is_string))
-        }
+        "stringlist" => got.and_then(Value::as_array).is_some_and(|list| list.iter().all(Value::is_string)),
         _ => return None,
     })
 }

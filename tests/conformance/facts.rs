@@ -58,7 +58,8 @@ pub fn joined(value: &Value) -> String {
 const NAMES: [&str; 2] = ["-nameopt", "RFC2253,-esc_msb"];
 
 fn x509(certificate: &str) -> Result<Value, String> {
-    let arguments = ["x509", "-noout", "-text", NAMES[0], NAMES[1], "-subject", "-issuer", "-startdate", "-enddate", "-serial"];
+    let arguments =
+        ["x509", "-noout", "-text", NAMES[0], NAMES[1], "-subject", "-issuer", "-startdate", "-enddate", "-serial"];
     let output = openssl(&arguments, certificate.as_bytes())?;
     if !output.ok {
         return Ok(json!({"error": "not a certificate"}));

@@ -201,7 +201,17 @@ fn transit_wrap(arguments: &Value) -> Result<Value, String> {
     let hash = string_or(arguments, "hash", "sha256");
     let (oaep, mgf1) = (format!("rsa_oaep_md:{hash}"), format!("rsa_mgf1_md:{hash}"));
     let wrap = [
-        "pkeyutl", "-encrypt", "-pubin", "-inkey", &key, "-pkeyopt", "rsa_padding_mode:oaep", "-pkeyopt", &oaep, "-pkeyopt", &mgf1,
+        "pkeyutl",
+        "-encrypt",
+        "-pubin",
+        "-inkey",
+        &key,
+        "-pkeyopt",
+        "rsa_padding_mode:oaep",
+        "-pkeyopt",
+        &oaep,
+        "-pkeyopt",
+        &mgf1,
     ];
     let wrapped = openssl(&wrap, &ephemeral)?;
     let seal = ["enc", "-id-aes256-wrap-pad", "-K", &hex::encode(&ephemeral), "-iv", "A65959A6", "-e"];
@@ -222,7 +232,8 @@ pub fn totp(arguments: &Value, now: i64) -> Result<Value, String> {
     let offset = usize::from(tag[tag.len() - 1] & 15);
     let word: [u8; 4] = tag[offset..offset + 4].try_into().map_err(|_| "the digest is too short")?;
     let digits = usize::try_from(integer(arguments, "digits", 6).clamp(1, 9)).map_err(|e| e.to_string())?;
-    let number = (u32::from_be_bytes(word) & 0x7fff_ffff) % 10_u32.pow(u32::try_from(digits).map_err(|e| e.to_string())?);
+    let number =
+        (u32::from_be_bytes(word) & 0x7fff_ffff) % 10_u32.pow(u32::try_from(digits).map_err(|e| e.to_string())?);
     Ok(json!({"code": format!("{number:0digits$}")}))
 }
 

@@ -61,7 +61,11 @@ fn failure(id: &str, step: &StepResult, verbose: bool) {
 }
 
 /// Prints the table; `declined` are the areas that were not run, with their scenarios and the reason.
-pub fn table(scenarios: &[Scenario], verdicts: &BTreeMap<String, Verdict>, declined: &BTreeMap<String, (usize, String)>) -> Count {
+pub fn table(
+    scenarios: &[Scenario],
+    verdicts: &BTreeMap<String, Verdict>,
+    declined: &BTreeMap<String, (usize, String)>,
+) -> Count {
     let rows = rows(scenarios, verdicts);
     println!("{:<12} {:>13} {:>8} {:>15}", "area", "steps", "%", "scenarios");
     let mut total = Row::default();

@@ -20,7 +20,13 @@ pub enum Target {
 }
 
 /// Runs the scenarios on up to `jobs` servers side by side; a verdict for each, by `area/name`.
-pub fn run(scenarios: &[Scenario], scope: &Scope, target: &Target, jobs: usize, folder: &Path) -> BTreeMap<String, Verdict> {
+pub fn run(
+    scenarios: &[Scenario],
+    scope: &Scope,
+    target: &Target,
+    jobs: usize,
+    folder: &Path,
+) -> BTreeMap<String, Verdict> {
     let jobs = if matches!(target, Target::Running { .. }) { 1 } else { jobs.max(1) };
     let todo = Mutex::new(groups(scenarios));
     let verdicts = Mutex::new(BTreeMap::new());

@@ -120,8 +120,7 @@ pub fn load(folder: &Path) -> Result<Vec<Scenario>, String> {
             let Some(name) = file.strip_suffix(".json") else { continue };
             let path = folder.join(&area).join(&file);
             let text = std::fs::read_to_string(&path).map_err(|e| format!("{area}/{file}: {e}"))?;
-            let scenario: Scenario =
-                serde_json::from_str(&text).map_err(|e| format!("{area}/{file}: {e}"))?;
+            let scenario: Scenario = serde_json::from_str(&text).map_err(|e| format!("{area}/{file}: {e}"))?;
             if scenario.area != area || scenario.name != name {
                 return Err(format!("{area}/{file}: says it is {}", scenario.id()));
             }
@@ -133,8 +132,7 @@ pub fn load(folder: &Path) -> Result<Vec<Scenario>, String> {
 
 fn entries(folder: &Path) -> Result<Vec<String>, String> {
     let listing = std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let mut names: Vec<String> =
-        listing.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = listing.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     Ok(names)
 }

@@ -58,7 +58,11 @@ fn pairs() -> Vec<(Value, Vec<Value>, Vec<Value>)> {
     vec![
         pair(json!({"$any": "string"}), json!(["a"]), json!(["", 1, null, "<absent>", ["a"]])),
         pair(json!({"$any": "text"}), json!(["a", ""]), json!([1, null, "<absent>"])),
-        pair(json!({"$any": "int"}), json!([0, -3, 18446744073709551615_u64]), json!([1.5, "1", true, null, "<absent>"])),
+        pair(
+            json!({"$any": "int"}),
+            json!([0, -3, 18446744073709551615_u64]),
+            json!([1.5, "1", true, null, "<absent>"]),
+        ),
         pair(json!({"$any": "number"}), json!([0, 1.5]), json!(["1", false, null, "<absent>"])),
         pair(json!({"$any": "bool"}), json!([true, false]), json!([0, "true", null, "<absent>"])),
         pair(json!({"$any": "list"}), json!([[], [1]]), json!([{}, "a", null, "<absent>"])),
@@ -69,8 +73,16 @@ fn pairs() -> Vec<(Value, Vec<Value>, Vec<Value>)> {
         pair(json!({"$re": "^a.c$"}), json!(["abc", "a\nc"]), json!(["abcd", "xabc", 1, null, "<absent>"])),
         pair(json!({"$re": "b"}), json!(["abc"]), json!(["ac", ""])),
         pair(json!({"$re": "("}), json!([]), json!(["(", "a"])),
-        pair(json!({"$contains": "Is Sealed"}), json!(["Vault is sealed"]), json!(["Vault is open", 1, null, "<absent>"])),
-        pair(json!({"$pem": "CERTIFICATE"}), json!([pem]), json!([pem.replace("END", "NED"), "CERTIFICATE", null, "<absent>"])),
+        pair(
+            json!({"$contains": "Is Sealed"}),
+            json!(["Vault is sealed"]),
+            json!(["Vault is open", 1, null, "<absent>"]),
+        ),
+        pair(
+            json!({"$pem": "CERTIFICATE"}),
+            json!([pem]),
+            json!([pem.replace("END", "NED"), "CERTIFICATE", null, "<absent>"]),
+        ),
         pair(json!({"$pem": "PRIVATE KEY"}), json!([]), json!([pem])),
         pair(
             json!({"$time": "rfc3339"}),
@@ -83,19 +95,35 @@ fn pairs() -> Vec<(Value, Vec<Value>, Vec<Value>)> {
             json!(["123e4567e89b12d3a456426614174000", "123e4567-e89b-12d3-a456-42661417400", "", null, "<absent>"]),
         ),
         pair(json!({"$int": [3, 5]}), json!([3, 4, 5, 4.5]), json!([2, 6, "4", true, null, "<absent>"])),
-        pair(json!({"$set": [1, 2]}), json!([[1, 2], [2, 1]]), json!([[1], [1, 2, 3], [1, 1], {"1": 2}, null, "<absent>"])),
+        pair(
+            json!({"$set": [1, 2]}),
+            json!([[1, 2], [2, 1]]),
+            json!([[1], [1, 2, 3], [1, 1], {"1": 2}, null, "<absent>"]),
+        ),
         pair(json!({"$set": []}), json!([[], null, "<absent>"]), json!([[1], "a"])),
         pair(json!({"$set": [{"$any": "string"}, "a"]}), json!([["a", "b"]]), json!([["b", "c"], ["a", 1]])),
         pair(json!({"$superset": ["a"]}), json!([["a"], ["b", "a"]]), json!([[], ["b"], "a", null, "<absent>"])),
         pair(json!({"$superset": ["a"]}), json!([{"a": 1, "b": 2}]), json!([{"b": "a"}])),
         pair(json!({"$lacks": ["a"]}), json!([[], ["b"], {"b": "a"}, null, "<absent>"]), json!([["a"], {"a": 1}, "b"])),
-        pair(json!({"$values": [1, 2]}), json!([{"x": 2, "y": 1}]), json!([{"x": 1}, {"x": 1, "y": 3}, [1, 2], null, "<absent>"])),
-        pair(json!({"$at": {"1": "b"}}), json!([["a", "b"], [0, "b", 1]]), json!([["b"], ["b", "a"], {"1": "b"}, null, "<absent>"])),
+        pair(
+            json!({"$values": [1, 2]}),
+            json!([{"x": 2, "y": 1}]),
+            json!([{"x": 1}, {"x": 1, "y": 3}, [1, 2], null, "<absent>"]),
+        ),
+        pair(
+            json!({"$at": {"1": "b"}}),
+            json!([["a", "b"], [0, "b", 1]]),
+            json!([["b"], ["b", "a"], {"1": "b"}, null, "<absent>"]),
+        ),
         pair(json!({"$all": [{"$superset": ["a"]}, {"$lacks": ["b"]}]}), json!([["a"]]), json!([["a", "b"], []])),
         pair(json!({"$oneof": [1, "a"]}), json!([1, "a"]), json!([2, "1", null, "<absent>"])),
         pair(json!(null), json!([null, [], {}, "<absent>"]), json!(["", 0, false, [1], {"a": null}])),
         pair(json!({"a": 1}), json!([{"a": 1}, {"a": 1, "b": 2}]), json!([{"a": 2}, {"b": 1}, [1], null, "<absent>"])),
-        pair(json!({"a": {"b": null}}), json!([{"a": {}}, {"a": {"b": null}}]), json!([{}, {"a": {"b": 1}}, {"a": []}])),
+        pair(
+            json!({"a": {"b": null}}),
+            json!([{"a": {}}, {"a": {"b": null}}]),
+            json!([{}, {"a": {"b": 1}}, {"a": []}]),
+        ),
         pair(json!({}), json!([{}, {"a": 1}]), json!([null, [], "<absent>"])),
         pair(json!([1, 2]), json!([[1, 2]]), json!([[2, 1], [1], [1, 2, 3], null, "<absent>"])),
         pair(json!([]), json!([[]]), json!([[1], null, {}, "<absent>"])),
@@ -116,7 +144,11 @@ fn matchers(checks: &mut Checks) {
         for (value, wanted) in accepted.iter().map(|v| (v, true)).chain(refused.iter().map(|v| (v, false))) {
             let got = if *value == json!("<absent>") { None } else { Some(value) };
             let verdict = compare(&expected, got, "");
-            if wanted { accepting.insert(name.clone()) } else { refusing.insert(name.clone()) };
+            if wanted {
+                accepting.insert(name.clone())
+            } else {
+                refusing.insert(name.clone())
+            };
             checks.that(verdict.is_ok() == wanted, || format!("{expected} against {value}: {verdict:?}"));
         }
     }
@@ -209,16 +241,16 @@ fn outcomes(checks: &mut Checks) {
 }
 
 fn listing(checks: &mut Checks) {
-    let steps: Vec<Value> = ["01", "02"]
-        .iter()
-        .map(|id| json!({"id": id, "do": "GET /v1/x", "expect": {"status": 200}}))
-        .collect();
+    let steps: Vec<Value> =
+        ["01", "02"].iter().map(|id| json!({"id": id, "do": "GET /v1/x", "expect": {"status": 200}})).collect();
     let scenario = json!({"name": "n", "area": "a", "about": "", "steps": steps});
     let Ok(scenario) = serde_json::from_value::<Scenario>(scenario) else {
         return checks.that(false, || "the scenario of the self-test".to_owned());
     };
     let scenarios = [scenario];
-    for bad in ["[area.b]\nreason='r'", "[entry]\n'a/m'='r'", "[entry]\n'a/n#03'='r'", "[entry]\n'a/n'=''", "[other]", "="] {
+    for bad in
+        ["[area.b]\nreason='r'", "[entry]\n'a/m'='r'", "[entry]\n'a/n#03'='r'", "[entry]\n'a/n'=''", "[other]", "="]
+    {
         checks.that(Scope::parse(bad, &scenarios).is_err(), || format!("the list accepts {bad:?}"));
     }
     // The list, which of the two steps pass, and whether the run then passes and fails.
@@ -240,7 +272,8 @@ fn listing(checks: &mut Checks) {
             StepResult::new(step, &Outcome::default(), judged)
         });
         let verdict = settle(&scenarios[0], results.collect(), &scope);
-        let holds = matches!(&verdict, Verdict::Ran(ran) if ran.is_passed() == is_passed && ran.is_failed() == is_failed);
+        let holds =
+            matches!(&verdict, Verdict::Ran(ran) if ran.is_passed() == is_passed && ran.is_failed() == is_failed);
         checks.that(holds, || format!("the list {list:?} with {passing:?}"));
     }
 }
@@ -250,7 +283,11 @@ fn answers(checks: &mut Checks) {
         ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", Some((200, "ab", true))),
         ("GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", Some((204, "", true))),
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", Some((200, "", true))),
-        ("GET", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nT: 1\r\n\r\n", Some((200, "abcd", true))),
+        (
+            "GET",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nT: 1\r\n\r\n",
+            Some((200, "abcd", true)),
+        ),
         ("GET", "HTTP/1.1 400 Bad\r\nConnection: close\r\n\r\nto the end", Some((400, "to the end", false))),
         ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", None),
         ("GET", "HTTP/1.1 200 OK\r\nContent-Le", None),
@@ -293,8 +330,18 @@ fn certificates(checks: &mut Checks) -> Result<(), String> {
     let scratch = crate::tool::Scratch::new()?;
     let file = scratch.file("key.pem", key.as_bytes())?;
     let make = [
-        "req", "-x509", "-key", &file, "-days", "2", "-subj", "/CN=example.test", "-addext", "subjectAltName=DNS:b.test,DNS:a.test",
-        "-addext", "keyUsage=critical,digitalSignature",
+        "req",
+        "-x509",
+        "-key",
+        &file,
+        "-days",
+        "2",
+        "-subj",
+        "/CN=example.test",
+        "-addext",
+        "subjectAltName=DNS:b.test,DNS:a.test",
+        "-addext",
+        "keyUsage=critical,digitalSignature",
     ];
     let cert = openssl(&make, b"")?.text();
     let facts = facts::extract("x509", &json!([cert]), b"")?;
@@ -329,7 +376,9 @@ fn data(checks: &mut Checks, scenarios: &[Scenario]) {
             let name = format!("{}#{}", scenario.id(), step.id);
             checks.that(ids.insert(&step.id), || format!("{name}: twice the same id"));
             let expect = &step.expect;
-            for value in expect.body.iter().chain(&expect.text).chain(expect.headers.values()).chain(expect.facts.values()) {
+            for value in
+                expect.body.iter().chain(&expect.text).chain(expect.headers.values()).chain(expect.facts.values())
+            {
                 walk(checks, &name, value);
             }
         }

@@ -99,8 +99,14 @@ impl Server {
             }
             let headers = BTreeMap::new();
             let timeout = Duration::from_secs(5);
-            let probe =
-                Request { method: "GET", path: "/v1/sys/seal-status", headers: &headers, body: None, identity: None, timeout };
+            let probe = Request {
+                method: "GET",
+                path: "/v1/sys/seal-status",
+                headers: &headers,
+                body: None,
+                identity: None,
+                timeout,
+            };
             if self.client.send(&probe).is_ok() {
                 self.client.close();
                 return Ok(());
@@ -253,8 +259,23 @@ fn configuration(folder: &Path, port: u16, needs: &Needs) -> Result<String, Stri
         let (cert, key) = (text(&folder.join("tls.crt")), text(&folder.join("tls.key")));
         let made = openssl(
             &[
-                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj",
-                "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", &key, "-out", &cert,
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "30",
+                "-subj",
+                "/CN=127.0.0.1",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                &key,
+                "-out",
+                &cert,
             ],
             b"",
         )?;

@@ -43,9 +43,7 @@ pub fn substitute(value: &Value, vars: &Vars) -> Result<Value, Unresolved> {
                 None => Value::String(substitute_text(text, vars)?),
             }
         }
-        Value::Array(list) => {
-            Value::Array(list.iter().map(|item| substitute(item, vars)).collect::<Result<_, _>>()?)
-        }
+        Value::Array(list) => Value::Array(list.iter().map(|item| substitute(item, vars)).collect::<Result<_, _>>()?),
         Value::Object(map) => {
             let mut out = Map::new();
             for (key, item) in map {
@@ -98,9 +96,7 @@ pub fn equal(left: &Value, right: &Value) -> bool {
             (Some(a), Some(b)) => a == b,
             _ => a.as_f64() == b.as_f64(),
         },
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(x, y)| equal(x, y))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(x, y)| equal(x, y)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(k, x)| b.get(k).is_some_and(|y| equal(x, y)))
         }
