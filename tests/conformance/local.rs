@@ -26,6 +26,7 @@ pub fn run(name: &str, arguments: &Value) -> Result<Value, String> {
         "transit-wrap" => transit_wrap(arguments),
         "totp" => totp(arguments, Timestamp::now().as_second()),
         "totp-wait" => totp_wait(arguments),
+        "pg" => crate::postgres::statement(arguments),
         _ => Err(format!("LOCAL {name} is not supported by this runner")),
     }
 }

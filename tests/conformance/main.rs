@@ -9,6 +9,7 @@ mod compare;
 mod facts;
 mod http;
 mod local;
+mod postgres;
 mod report;
 mod run;
 mod scenario;

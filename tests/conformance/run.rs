@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::postgres::Database;
 use crate::scenario::{Needs, Scenario};
 use crate::scope::Scope;
 use crate::server::Server;
@@ -30,13 +31,14 @@ pub fn run(
     let jobs = if matches!(target, Target::Running { .. }) { 1 } else { jobs.max(1) };
     let todo = Mutex::new(groups(scenarios));
     let verdicts = Mutex::new(BTreeMap::new());
+    let database = Database::new(folder);
     let next = || todo.lock().unwrap_or_else(PoisonError::into_inner).pop();
     std::thread::scope(|threads| {
         for _ in 0..jobs {
             threads.spawn(|| {
                 while let Some(group) = next() {
                     // A panic is a bug of the runner; it must not take the other groups with it.
-                    let done = catch_unwind(AssertUnwindSafe(|| run_group(&group, scope, target, folder)));
+                    let done = catch_unwind(AssertUnwindSafe(|| run_group(&group, scope, target, folder, &database)));
                     let done = done.unwrap_or_else(|_| fail_all(&group, scope, "the runner panicked"));
                     verdicts.lock().unwrap_or_else(PoisonError::into_inner).extend(done);
                 }
@@ -70,7 +72,7 @@ fn fail_all(group: &[&Scenario], scope: &Scope, reason: &str) -> Verdicts {
     group.iter().map(fail).collect()
 }
 
-fn run_group(group: &[&Scenario], scope: &Scope, target: &Target, folder: &Path) -> Verdicts {
+fn run_group(group: &[&Scenario], scope: &Scope, target: &Target, folder: &Path, database: &Database) -> Verdicts {
     let Some(first) = group.first() else { return Vec::new() };
     let own = if first.is_alone() { first.name.as_str() } else { "shared" };
     let folder = folder.join(format!("{}-{own}", first.area));
@@ -82,7 +84,7 @@ fn run_group(group: &[&Scenario], scope: &Scope, target: &Target, folder: &Path)
         Ok(server) => server,
         Err(reason) => return fail_all(group, scope, &reason),
     };
-    group.iter().map(|scenario| (scenario.id(), run_scenario(scenario, scope, &mut server))).collect()
+    group.iter().map(|scenario| (scenario.id(), run_scenario(scenario, scope, &mut server, database))).collect()
 }
 
 fn serve(target: &Target, needs: &Needs, folder: &Path) -> Result<Server, String> {
@@ -99,11 +101,14 @@ fn serve(target: &Target, needs: &Needs, folder: &Path) -> Result<Server, String
     Ok(server)
 }
 
-fn run_scenario(scenario: &Scenario, scope: &Scope, server: &mut Server) -> Verdict {
-    if scenario.server.postgres {
-        return Verdict::Skipped("needs PostgreSQL, which this runner does not start".to_owned());
-    }
+fn run_scenario(scenario: &Scenario, scope: &Scope, server: &mut Server, database: &Database) -> Verdict {
     let mut vars = server.vars();
+    if scenario.server.postgres {
+        match database.port() {
+            Ok(port) => vars.insert("pg_port".to_owned(), port.to_string().into()),
+            Err(reason) => return Verdict::Skipped(format!("no PostgreSQL: {reason}")),
+        };
+    }
     let mut results = Vec::new();
     for step in &scenario.steps {
         let outcome = if !server.is_alive() && step.action != "RESTART" {

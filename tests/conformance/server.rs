@@ -244,7 +244,8 @@ impl Process {
     }
 }
 
-fn free_port() -> Result<u16, String> {
+/// A port that nobody listens on at this moment.
+pub fn free_port() -> Result<u16, String> {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(|e| format!("free port: {e}"))?;
     Ok(listener.local_addr().map_err(|e| format!("free port: {e}"))?.port())
 }
