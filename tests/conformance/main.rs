@@ -2,7 +2,7 @@
 //!
 //! `cargo test --test conformance -- --help` lists the options.
 
-#![allow(clippy::disallowed_methods, reason = "the runner stands outside of the server: it waits in real time")]
+#![expect(clippy::disallowed_methods, reason = "the runner stands outside of the server: it waits in real time")]
 
 mod arguments;
 mod compare;

@@ -282,7 +282,8 @@ fn listing(checks: &mut Checks) {
 }
 
 fn answers(checks: &mut Checks) {
-    let rows: [(&str, &str, Option<(u16, &str, bool)>); 9] = [
+    type Wanted = Option<(u16, &'static str, bool)>;
+    let rows: [(&str, &str, Wanted); 9] = [
         ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", Some((200, "ab", true))),
         ("GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", Some((204, "", true))),
         ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", Some((200, "", true))),
