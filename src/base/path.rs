@@ -85,6 +85,15 @@ impl Path {
         self
     }
 
+    /// The path of anything else, which does not.
+    #[must_use]
+    pub fn without_slash(mut self) -> Self {
+        if self.0.ends_with('/') {
+            self.0.pop();
+        }
+        self
+    }
+
     /// The path with one stretch of it replaced, by a router that folds a name's case.
     pub(crate) fn replaced(&self, range: std::ops::Range<usize>, with: &str) -> Result<Self> {
         let mut text = self.0.clone();

@@ -19,6 +19,7 @@ mod output;
 mod pairs;
 mod policy;
 mod secrets;
+mod server;
 mod status;
 mod table;
 mod token;
@@ -46,7 +47,7 @@ use crate::crypto::SystemRng;
 type Face = fn(Vec<OsString>) -> ExitCode;
 
 /// The long-running commands by their first word. They are found before anything of a client is built.
-const FACES: &[(&str, Face)] = &[];
+const FACES: &[(&str, Face)] = &[("server", server::main)];
 
 /// Runs the command that the arguments name, the program's name first.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {

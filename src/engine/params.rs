@@ -369,6 +369,7 @@ macro_rules! params {
     })*) => { $(
         $(#[doc = $about])*
         #[derive(Debug)]
+        #[allow(dead_code, reason = "some fields are accepted and have no effect")]
         $vis struct $struct { $($(#[doc = $doc])* pub $field: $ty,)* }
 
         impl $crate::engine::Params for $struct {

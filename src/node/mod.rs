@@ -252,6 +252,24 @@ impl Node {
         tracing::info!("sealed");
     }
 
+    /// Puts a chosen text in the place of a root token, for servers to try things on.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`], [`Error::Invalid`] for a text that cannot be a token.
+    pub async fn replace_root_token(&self, old: &Secret<String>, new: &Secret<String>) -> Result<()> {
+        let vault = self.vault()?;
+        if !crate::token::Tokens::plausible(new.reveal()) {
+            return Err(Error::invalid("the text cannot be a token"));
+        }
+        let tokens = vault.tokens();
+        let token = genesis::root_token_of(tokens, new, self.rng.as_ref(), self.clock.now());
+        let mut txn = tokens.create(&token)?;
+        if let Some(old) = tokens.get(&tokens.digest(old))? {
+            txn.merge(tokens.remove(&old));
+        }
+        vault.commit(txn).await.map(drop)
+    }
+
     /// The stores' audit devices open their files anew.
     pub fn reopen_audit(&self) {
         if let Ok(vault) = self.vault() {

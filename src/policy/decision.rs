@@ -169,6 +169,4 @@ pub enum Reason {
     ParameterUnnamed,
     /// A parameter's value is not among the allowed.
     ParameterValue,
-    /// Parameters are limited, and the body is no object.
-    ParameterShape,
 }

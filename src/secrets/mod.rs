@@ -1,1 +1,2 @@
 //! The secrets engines that can be mounted.
+pub mod kv;

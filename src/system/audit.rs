@@ -87,7 +87,7 @@ async fn enable(cx: Cx<Sys>, p: Enable) -> Result<Reply> {
     device.description = p.description.unwrap_or_default();
     device.local = p.local.unwrap_or(false);
     // Opens the file once, so that a device which cannot work is never enabled.
-    cx.engine().handles.audit.probe(device.clone()).await?;
+    cx.engine().handles.audit.probe(&device).await?;
     devices.push(device);
     txn.put(&key(), &devices)?;
     Ok(Reply::empty(txn))
@@ -105,6 +105,6 @@ async fn disable(cx: Cx<Sys>, p: ByPath) -> Result<Reply> {
 async fn hash(cx: Cx<Sys>, p: Hash) -> Result<Reply> {
     let path = MountPath::parse(&p.path)?;
     let input = p.input.ok_or_else(|| Error::invalid("the 'input' parameter is empty"))?;
-    let hash = cx.engine().handles.audit.hash(path.as_str(), input.reveal())?;
+    let hash = cx.engine().handles.audit.hash(path.as_str(), &input)?;
     Ok(Reply::data([("hash".to_owned(), Json::from(hash))]))
 }

@@ -417,7 +417,8 @@ fn change(cx: &Cx<Sys>, class: Class, path: &MountPath, p: Write) -> Result<Repl
     if let Some(description) = p.description {
         mount.description = description;
     }
-    p.tune.apply(&mut mount.config, class == Class::Auth || mount.is_auth())?;
+    let auth = mount.is_auth();
+    p.tune.apply(&mut mount.config, auth)?;
     let mut upgrading = false;
     if let Some(options) = p.options {
         for (key, value) in options {

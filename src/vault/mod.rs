@@ -82,7 +82,7 @@ impl Vault {
         let leases = Arc::new(Leases::open(&barrier));
         let identities = Arc::new(Identities::open(&barrier));
         let mounts = Arc::new(Mounts::default());
-        let audit = Arc::new(Broker::open(Vec::new(), settings.audit_rules.clone()));
+        let audit = Arc::new(Broker::new(settings.audit_rules.clone()));
         let polled_ms = AtomicU64::new(milliseconds(clock.monotonic()));
         let vault = Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
             let work: std::sync::Weak<dyn system::Work> = weak.clone();

@@ -30,6 +30,8 @@ pub struct Inbound {
     pub client_cert: Option<ClientCert>,
     /// Bytes and headers, for endpoints that ask for them.
     pub raw: Arc<RawRequest>,
+    /// What the two audit entries of this request share, hashed once.
+    pub memo: Arc<crate::audit::Memo>,
 }
 
 /// An answer that may leave: an audit device holds it, if there is any.

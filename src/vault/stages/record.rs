@@ -39,10 +39,11 @@ impl Vault {
         let error = verdict.as_ref().err().map(Error::to_string).unwrap_or_default();
         let target = routed.target.as_ref().ok();
         let allowed = verdict.is_ok();
+        let creating = verdict.as_ref().is_ok_and(Permit::creating);
         let proof = {
             let auth = session.as_deref().map(|s| auth_facts(s, allowed));
             let fields = secret_fields(target, &routed.inbound);
-            let mut entry = entry(self, &routed.inbound, target, auth, &fields);
+            let mut entry = entry(self, &routed.inbound, target, auth, &fields, creating);
             entry.error = &error;
             self.audit.request(&entry).await
         };
@@ -70,7 +71,7 @@ impl Vault {
         let text = error.to_string();
         let target = routed.target.as_ref().ok();
         let fields = secret_fields(target, &routed.inbound);
-        let mut entry = entry(self, &routed.inbound, target, None, &fields);
+        let mut entry = entry(self, &routed.inbound, target, None, &fields, false);
         entry.error = &text;
         match self.audit.request(&entry).await {
             Ok(_) => Refusal(error),
@@ -126,13 +127,14 @@ pub fn entry<'a>(
     target: Option<&'a Target>,
     auth: Option<AuthFacts<'a>>,
     secret_fields: &'a [&'a str],
+    creating: bool,
 ) -> Entry<'a> {
     let mount = target.map(|t| t.entry.mount.as_ref());
     Entry {
         time: vault.clock.now(),
         request: RequestFacts {
             id: &inbound.id,
-            operation: inbound.operation.word(),
+            operation: if creating { "create" } else { inbound.operation.word() },
             mount_point: mount.map_or("", |m| m.path.as_str()),
             mount_type: mount.map_or("", |m| m.kind.as_str()),
             mount_accessor: mount.map_or("", |m| m.accessor.as_str()),
@@ -151,6 +153,7 @@ pub fn entry<'a>(
         response: None,
         error: "",
         non_hmac_headers: &[],
+        memo: Some(&inbound.memo),
         non_hmac_request_keys: mount.map_or(&[], |m| m.config.audit_non_hmac_request_keys.as_slice()),
         non_hmac_response_keys: mount.map_or(&[], |m| m.config.audit_non_hmac_response_keys.as_slice()),
     }

@@ -1,0 +1,173 @@
+//! A request becomes an [`Inbound`]: the path made canonical, the body parsed, once and for all.
+
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use hyper::{Method, Request};
+
+use super::form;
+use super::listener::Connection;
+use crate::base::json::Map;
+use crate::base::{Error, Json, Operation, Path, Result, Rng, Secret, Ttl, ids};
+use crate::engine::params::parse_bool;
+use crate::engine::{ClientCert, RawRequest};
+use crate::vault::Inbound;
+
+/// Media types that are no JSON and are handed to the engine as they are.
+const RAW_TYPES: [&str; 3] = ["application/ocsp-request", "application/jose+json", "application/pkcs10"];
+
+/// Decodes a request below `/v1/`.
+///
+/// # Errors
+/// What the client did wrong.
+pub async fn decode(request: Request<Incoming>, connection: &Connection, rng: &dyn Rng) -> Result<Inbound> {
+    let (parts, incoming) = request.into_parts();
+    let headers = &parts.headers;
+    if connection.rules.require_request_header && header(headers, "x-vault-request")? != Some("true") {
+        return Err(Error::invalid("missing 'X-Vault-Request' header"));
+    }
+    let remote = connection.client_address(headers).map_err(|_| Error::invalid("the proxy's headers are refused"))?;
+    let mut query = form::parse(parts.uri.query().unwrap_or_default())?;
+    let operation = operation(&parts.method, &mut query)?;
+    let raw_path = parts.uri.path().strip_prefix("/v1/").unwrap_or_default();
+    let mut path = Path::decode(raw_path)?;
+    path = match operation {
+        Operation::List => path.into_folder(),
+        // One path for one thing: what is not a list has no slash at its end.
+        _ => path.without_slash(),
+    };
+    let namespace = header(headers, "x-vault-namespace")?.unwrap_or_default().trim_matches('/');
+    if !matches!(namespace, "" | "root") {
+        return Err(Error::invalid("namespaces are not supported"));
+    }
+    let token = token(headers)?;
+    let wrap_ttl = wrap_ttl(headers)?;
+    let media_type = header(headers, CONTENT_TYPE.as_str())?.unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if operation == Operation::Patch && media_type != "application/merge-patch+json" {
+        return Err(Error::MediaType(
+            "PATCH requires Content-Type of application/merge-patch+json".into(),
+        ));
+    }
+    let bytes = read(incoming, headers, connection).await?;
+    let raw_body = RAW_TYPES.contains(&media_type.as_str());
+    let body = match operation {
+        Operation::Update | Operation::Patch if !raw_body => parse(&bytes, &media_type)?,
+        Operation::Delete if !bytes.is_empty() && !raw_body => {
+            let mut body = parse(&bytes, &media_type)?;
+            body.extend(query);
+            body
+        }
+        _ => query,
+    };
+    let raw = RawRequest {
+        method: parts.method.as_str().to_owned(),
+        headers: shown(headers),
+        body: if raw_body { bytes } else { Vec::new() },
+    };
+    let client_cert = connection.client_cert.as_ref().map(|chain| ClientCert {
+        chain: chain.iter().map(|c| c.as_ref().to_vec()).collect(),
+    });
+    Ok(Inbound {
+        id: ids::uuid(rng).into(),
+        operation,
+        path,
+        token,
+        body: Arc::new(body),
+        wrap_ttl,
+        remote: Some(remote),
+        client_cert,
+        raw: Arc::new(raw),
+        memo: Arc::default(),
+    })
+}
+
+fn operation(method: &Method, query: &mut Map) -> Result<Operation> {
+    let operation = match method.as_str() {
+        "GET" => match query.remove("list") {
+            None => Operation::Read,
+            Some(Json::String(text)) if text.is_empty() => return Err(Error::Invalid(String::new())),
+            Some(value) => match value.as_str().and_then(parse_bool) {
+                Some(true) => Operation::List,
+                Some(false) => Operation::Read,
+                // Vault answers such a value without a text.
+                None => return Err(Error::Invalid(String::new())),
+            },
+        },
+        "LIST" => {
+            query.remove("list");
+            Operation::List
+        }
+        "POST" | "PUT" => Operation::Update,
+        "PATCH" => Operation::Patch,
+        "DELETE" => Operation::Delete,
+        "OPTIONS" => return Err(Error::invalid("cross-origin requests are not enabled")),
+        _ => return Err(Error::UnsupportedOperation),
+    };
+    Ok(operation)
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Error::invalid(format!("the header '{name}' is not printable")))?;
+    Ok(Some(text.trim()))
+}
+
+fn token(headers: &HeaderMap) -> Result<Option<Secret<String>>> {
+    if let Some(value) = headers.get("x-vault-token") {
+        // What is no text is no token: the same answer as for any other bad one.
+        let text = value.to_str().unwrap_or("\u{7f}").trim();
+        return Ok((!text.is_empty()).then(|| Secret::from(text)));
+    }
+    let Some(text) = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok()) else { return Ok(None) };
+    let token = text.strip_prefix("Bearer ").map(str::trim).filter(|t| !t.is_empty());
+    Ok(token.map(Secret::from))
+}
+
+fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Ttl>> {
+    let Some(text) = header(headers, "x-vault-wrap-ttl")?.filter(|t| !t.is_empty()) else { return Ok(None) };
+    let ttl = Ttl::parse(text).map_err(|_| Error::invalid("the header 'X-Vault-Wrap-TTL' is no duration"))?;
+    if header(headers, "x-vault-wrap-format")?.is_some_and(|f| f.eq_ignore_ascii_case("jwt")) {
+        return Err(Error::invalid("wrapping as a JWT is not supported"));
+    }
+    Ok(Some(ttl))
+}
+
+/// Reads the body within its limits of size and time.
+async fn read(incoming: Incoming, headers: &HeaderMap, connection: &Connection) -> Result<Vec<u8>> {
+    let limit = connection.rules.max_request_size;
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if announced.is_some_and(|n| n > limit as u64) {
+        return Err(Error::TooLarge);
+    }
+    let whole = Limited::new(incoming, limit).collect();
+    match tokio::time::timeout(connection.rules.read_timeout, whole).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes().to_vec()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Error::TooLarge),
+        Ok(Err(_)) => Err(Error::invalid("the body could not be read")),
+        Err(_) => Err(Error::invalid("the body took too long")),
+    }
+}
+
+/// Reads a body: JSON whatever the media type says, unless it says form and does not look like JSON.
+fn parse(bytes: &[u8], media_type: &str) -> Result<Map> {
+    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
+    let Some(first) = first else { return Ok(Map::new()) };
+    if media_type == "application/x-www-form-urlencoded" && !matches!(first, b'{' | b'[') {
+        let text = std::str::from_utf8(bytes).map_err(|_| Error::invalid("the form is not UTF-8"))?;
+        return form::parse(text.trim());
+    }
+    match Json::parse(bytes)? {
+        Json::Object(map) => Ok(map),
+        _ => Err(Error::invalid("failed to decode JSON input: expected an object")),
+    }
+}
+
+/// Headers that an engine may see: none that carries a token, none that a proxy would add for a client certificate.
+fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
+    const HIDDEN: [&str; 5] = ["x-vault-token", "authorization", "cookie", "client-cert", "client-cert-chain"];
+    let visible = headers.iter().filter(|(name, _)| !HIDDEN.contains(&name.as_str()));
+    visible.filter_map(|(n, v)| Some((n.as_str().to_owned(), v.to_str().ok()?.to_owned()))).take(64).collect()
+}

@@ -1,0 +1,184 @@
+//! The parts of a running server, put together and taken apart again.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::dev::Dev;
+use crate::api::Api;
+use crate::api::listener::{Certificates, Listener, ensure_self_signed};
+use crate::base::{Clock, Rng};
+use crate::config::{Config, Storage, Tls};
+use crate::engine::Limits;
+use crate::node::{Node, NodeSettings};
+use crate::storage::{self, memory::Memory, sqlite::Sqlite};
+use crate::vault::Settings;
+
+/// Runs a server by this configuration.
+///
+/// # Errors
+/// When the store cannot be opened or an address cannot be listened at; nothing is started then.
+pub async fn run(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    dev: Option<Dev>,
+) -> anyhow::Result<()> {
+    let (storage, failed) = open(&config)?;
+    let node = Node::open(storage, clock.clone(), rng.clone(), settings(&config))?;
+    let (stop, stopped) = watch::channel(false);
+    let (mut listeners, mut certificates) = (Vec::new(), Vec::new());
+    for rules in &config.listeners {
+        let with_tls = certificate(&config, rules, clock.now(), rng.as_ref())?.map(Arc::new);
+        certificates.extend(with_tls.clone());
+        listeners.push(Listener::bind(rules, with_tls).await?);
+    }
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "==> warifu server configuration:\n");
+    for (listener, rules) in listeners.iter().zip(&config.listeners) {
+        let tls = if rules.tls == Tls::Disabled { "disabled" } else { "enabled" };
+        let _ = writeln!(out, "    Listener: tcp (addr: \"{}\", tls: \"{tls}\")", listener.local_addr());
+    }
+    let _ = writeln!(out, "     Storage: {}", storage_word(&config));
+    let _ = writeln!(out, "     Version: {}\n", super::super::version::line("warifu"));
+    if let Some(path) = &config.pid_file {
+        std::fs::write(path, format!("{}\n", std::process::id()))?;
+    }
+    let api = Api::new(node.clone(), rng.clone());
+    let mut serving = Vec::new();
+    let address = listeners.first().map(Listener::local_addr);
+    for listener in listeners {
+        let (api, mut stopped) = (api.clone(), stopped.clone());
+        let shutdown = async move {
+            // The sender lives as long as the server: an error means the same as true.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        serving.push(tokio::spawn(listener.serve(
+            move |request, connection| {
+                let api = api.clone();
+                async move { api.answer(request, connection).await }
+            },
+            shutdown,
+        )));
+    }
+    if let (Some(dev), Some(address)) = (dev, address) {
+        let tls = config.listeners.first().is_some_and(|l| l.tls != Tls::Disabled);
+        dev.prepare(&node, rng.as_ref(), address, tls).await?;
+    }
+    let _ = writeln!(out, "==> warifu server started! Log data will stream in below:\n");
+    let _ = out.flush();
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    watch_signals(&node, &certificates, failed).await?;
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    for task in serving {
+        let _ = task.await;
+    }
+    if let Ok(vault) = node.vault() {
+        vault.audit().flush().await;
+    }
+    node.seal().await;
+    if let Some(path) = &config.pid_file {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
+/// The store that the configuration names, and the word that it failed for good.
+type Opened = (Arc<dyn storage::Storage>, watch::Receiver<bool>);
+
+fn open(config: &Config) -> anyhow::Result<Opened> {
+    Ok(match &config.storage {
+        Storage::Memory => (Arc::new(Memory::new()), watch::channel(false).1),
+        Storage::Sqlite { path } => {
+            let store = Sqlite::open(path).map_err(|e| anyhow::anyhow!("storage {}: {e}", path.display()))?;
+            let failed = store.failed();
+            (Arc::new(store), failed)
+        }
+    })
+}
+
+fn storage_word(config: &Config) -> String {
+    match &config.storage {
+        Storage::Memory => "inmem".to_owned(),
+        Storage::Sqlite { path } => format!("sqlite ({})", path.display()),
+    }
+}
+
+fn settings(config: &Config) -> NodeSettings {
+    let beside = config.folder().map(|folder| folder.join("audit"));
+    NodeSettings {
+        vault: Settings {
+            limits: Limits { default_ttl: config.default_lease_ttl, max_ttl: config.max_lease_ttl },
+            audit_rules: crate::audit::Rules {
+                directory: config.audit_directory.clone().or(beside),
+                unsafe_anywhere: config.unsafe_allow_api_audit_creation,
+            },
+            raw_storage: config.raw_storage_endpoint,
+        },
+        open_rekey: !config.disable_unauthed_rekey_endpoints,
+        open_generate_root: !config.disable_unauthed_generate_root_endpoints,
+        cluster_name: config.cluster_name.clone(),
+    }
+}
+
+fn certificate(
+    config: &Config,
+    rules: &crate::config::ListenerConfig,
+    now: crate::base::Timestamp,
+    rng: &dyn Rng,
+) -> anyhow::Result<Option<Certificates>> {
+    let (cert, key) = match &rules.tls {
+        Tls::Disabled => return Ok(None),
+        Tls::Files { cert, key } => (cert.clone(), key.clone()),
+        Tls::SelfSigned => {
+            let folder = config.folder().unwrap_or_else(|| std::path::Path::new("."));
+            let made = ensure_self_signed(folder, &[rules.address.host().to_owned()], now, rng)?;
+            let _ = writeln!(
+                std::io::stdout(),
+                "==> self-signed certificate: {}\n    SHA-256 fingerprint: {}",
+                made.cert.display(),
+                made.fingerprint
+            );
+            (made.cert, made.key)
+        }
+    };
+    Ok(Some(Certificates::load(rules, &cert, &key)?))
+}
+
+/// Answers signals until one says stop, or the store fails for good.
+async fn watch_signals(
+    node: &Arc<Node>,
+    certificates: &[Arc<Certificates>],
+    mut failed: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut sound = true;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => {
+                node.reopen_audit();
+                for certificate in certificates {
+                    match certificate.reload() {
+                        Ok(()) => tracing::info!("certificate read again"),
+                        Err(error) => tracing::error!(%error, "the certificate could not be read again; the old one stays"),
+                    }
+                }
+            }
+            changed = failed.wait_for(|failed| *failed), if sound => {
+                sound = false;
+                if changed.is_ok() {
+                    tracing::error!("the store failed twice in a row: sealing");
+                    node.seal().await;
+                }
+            }
+        }
+    }
+}
