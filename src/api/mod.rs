@@ -1,1 +1,3 @@
 //! Listeners, headers, bytes in and out.
+
+pub mod listener;
