@@ -8,9 +8,11 @@ pub mod limits;
 pub mod name;
 pub mod operation;
 pub mod path;
+pub mod process;
 pub mod rng;
 pub mod secret;
 pub mod time;
+pub mod wipe;
 
 pub use error::{Error, Result};
 pub use json::Json;

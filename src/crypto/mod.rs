@@ -5,6 +5,7 @@
 pub mod aead;
 pub mod error;
 pub mod keys;
+pub mod locked;
 pub mod mac;
 pub mod password;
 pub mod pem;

@@ -104,6 +104,7 @@ impl<T> Guard<T> {
     /// Nothing came: an error once the deadline has passed.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         if self.connection.in_flight() > 0 {
+            self.look_again(cx);
             return Poll::Pending;
         }
         self.settle();
@@ -119,6 +120,16 @@ impl<T> Guard<T> {
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
             timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// While a request is in flight nobody may ask for bytes again when it has ended, since whoever asked is still to be
+    /// told; so that the pause after it is noticed, the timer rings now and then.
+    fn look_again(&mut self, cx: &mut Context<'_>) {
+        let pause = self.connection.rules.header_timeout.min(self.connection.rules.idle_timeout);
+        let timer = self.reading.get_or_insert_with(|| Box::pin(sleep(pause)));
+        while timer.as_mut().poll(cx).is_ready() {
+            timer.as_mut().reset(Instant::now() + pause);
         }
     }
 
