@@ -142,6 +142,8 @@ fn mistakes_here_have_code_1_and_ask_nothing() {
     assert!(bench.asked().is_empty());
     assert_eq!(bench.run("nonsense").code, 127);
     assert_eq!(bench.run("").code, 127);
+    assert_eq!(bench.run("kv").code, 1);
+    assert_eq!(bench.run("kv nonsense").code, 1);
 }
 
 #[test]
