@@ -19,11 +19,12 @@ pub struct Told {
 pub fn parse<T: Parser>(args: Vec<OsString>) -> Result<T, Told> {
     let root = as_go(T::command());
     let args = normalise(&root, args);
+    let known = args.iter().skip(1).filter_map(|word| word.to_str()).any(|word| root.find_subcommand(word).is_some());
     root.try_get_matches_from(args).and_then(|matches| T::from_arg_matches(&matches)).map_err(|err| {
         let code = match err.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
             // What the peer's command line answers when it is given no command it knows.
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::InvalidSubcommand => 127,
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::InvalidSubcommand if !known => 127,
             _ => 1,
         };
         Told { text: single_dashes(&err.render().to_string()), code }

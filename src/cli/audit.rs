@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     context::{Cx, clean, folder},
     failure::{Doing, Failure, Outcome},
-    mounts::{self, replication, text},
+    mounts::{self, Column, replication, text},
     pairs,
     table::go,
 };
@@ -104,9 +104,9 @@ impl List {
             }
             return Err(Failure::Remote("No audit devices are enabled.".into()));
         }
-        let brief: &[(&str, fn(&Value) -> String)] =
+        let brief: &[Column] =
             &[("Type", |device| text(device, "/type")), ("Description", |device| text(device, "/description"))];
-        let detailed: &[(&str, fn(&Value) -> String)] = &[
+        let detailed: &[Column] = &[
             ("Type", |device| text(device, "/type")),
             ("Description", |device| text(device, "/description")),
             ("Replication", replication),

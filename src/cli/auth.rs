@@ -1,15 +1,13 @@
 //! Auth methods: enable, disable, list, tune, help.
 
-use clap::{Args, Subcommand};
-use serde_json::Value;
-
 use super::{
     context::{Cx, clean, folder},
     failure::{Doing, Outcome},
     logical,
-    mounts::{self, DETAILED, Making, Tunable, text},
+    mounts::{self, Column, DETAILED, Making, Tunable, text},
 };
 use crate::client::Request;
+use clap::{Args, Subcommand};
 
 /// Work with auth methods.
 #[derive(Args, Debug)]
@@ -113,7 +111,7 @@ impl Disable {
 impl List {
     async fn run(self, cx: &mut Cx<'_, '_>) -> Outcome {
         let reply = cx.send(Request::read("sys/auth")).await.doing("Error listing enabled authentications")?;
-        let brief: &[(&str, fn(&Value) -> String)] = &[
+        let brief: &[Column] = &[
             ("Type", |mount| text(mount, "/type")),
             ("Accessor", |mount| text(mount, "/accessor")),
             ("Description", |mount| text(mount, "/description")),

@@ -116,6 +116,8 @@ pub struct Cx<'c, 'w> {
     settings: Settings,
     format: Format,
     client: Option<Client>,
+    /// Whether the command itself said which token to use.
+    token_chosen: bool,
 }
 
 impl<'c, 'w> Cx<'c, 'w> {
@@ -151,7 +153,7 @@ impl<'c, 'w> Cx<'c, 'w> {
         put(&globals.wrap_ttl, &mut settings.wrap_ttl);
         settings.tls_skip_verify |= globals.tls_skip_verify;
         settings.redirects &= !globals.disable_redirects;
-        Ok(Self { globals, world, settings, format, client: None })
+        Ok(Self { globals, world, settings, format, client: None, token_chosen: false })
     }
 
     /// The client, with the environment's token or the one that `login` left.
@@ -160,6 +162,7 @@ impl<'c, 'w> Cx<'c, 'w> {
             return Ok(client.clone());
         }
         if self.settings.token.is_none()
+            && !self.token_chosen
             && let Some(file) = self.token_file()
         {
             self.settings.token = file.load()?;
@@ -170,9 +173,15 @@ impl<'c, 'w> Cx<'c, 'w> {
         Ok(client)
     }
 
-    /// Makes the rest of the command run with this token.
+    /// Makes the rest of the command run with this token or none, whatever was there before: a
+    /// login must not fail because of an old token that is broken.
     pub fn use_token(&mut self, token: Option<Secret<String>>) -> Outcome {
-        self.client = Some(self.client()?.with_token(token)?);
+        self.client = match &self.client {
+            Some(client) => Some(client.with_token(token.clone())?),
+            None => None,
+        };
+        self.settings.token = token;
+        self.token_chosen = true;
         Ok(())
     }
 

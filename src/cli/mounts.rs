@@ -138,8 +138,11 @@ impl Making {
     }
 }
 
+/// A column's title, and what it shows of a mount.
+pub type Column = (&'static str, fn(&Value) -> String);
+
 /// Shows a table of mounts: one column for each pair of a title and what it shows.
-pub fn show(cx: &mut Cx<'_, '_>, mounts: &Value, columns: &[(&str, fn(&Value) -> String)]) -> Outcome {
+pub fn show(cx: &mut Cx<'_, '_>, mounts: &Value, columns: &[Column]) -> Outcome {
     if !cx.is_table() {
         return cx.value(mounts);
     }
@@ -201,7 +204,7 @@ const MOVE_CHECKS_MAX: u32 = 600;
 const MOVE_CHECK_WAIT: Duration = Duration::from_millis(500);
 
 /// The columns that a detailed table of secrets engines and auth methods adds.
-pub const DETAILED: &[(&str, fn(&Value) -> String)] = &[
+pub const DETAILED: &[Column] = &[
     ("Plugin", |mount| text(mount, "/type")),
     ("Accessor", |mount| text(mount, "/accessor")),
     ("Default TTL", |mount| ttl(mount, "/config/default_lease_ttl")),

@@ -1,14 +1,12 @@
 //! Secrets engines: enable, disable, list, move, tune.
 
-use clap::{Args, Subcommand};
-use serde_json::Value;
-
 use super::{
     context::{Cx, clean, folder},
     failure::{Doing, Outcome},
-    mounts::{self, DETAILED, Making, Tunable, text},
+    mounts::{self, Column, DETAILED, Making, Tunable, text},
 };
 use crate::client::Request;
+use clap::{Args, Subcommand};
 
 /// Work with secrets engines.
 #[derive(Args, Debug)]
@@ -106,7 +104,7 @@ impl Disable {
 impl List {
     async fn run(self, cx: &mut Cx<'_, '_>) -> Outcome {
         let reply = cx.send(Request::read("sys/mounts")).await.doing("Error listing secrets engines")?;
-        let brief: &[(&str, fn(&Value) -> String)] = &[
+        let brief: &[Column] = &[
             ("Type", |mount| text(mount, "/type")),
             ("Accessor", |mount| text(mount, "/accessor")),
             ("Description", |mount| text(mount, "/description")),

@@ -20,7 +20,7 @@ pub struct Token {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Create(Create),
+    Create(Box<Create>),
     Lookup(Lookup),
     Renew(Renew),
     Revoke(Revoke),

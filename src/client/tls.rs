@@ -3,15 +3,14 @@
 use std::{fs, io, path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Error, Result, Settings};
+use crate::crypto::tls::{self, Versions};
 
 /// The largest file of certificates or keys that is read: a whole system bundle has room.
 const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -29,14 +28,11 @@ impl Tls {
     /// Reads the certificates and keys that the settings name. The system's roots are loaded only
     /// if no others are named.
     pub(super) fn new(settings: &Settings) -> Result<Self> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|err| Error::Tls(err.to_string()))?;
+        let unfit = |err: crate::crypto::Error| Error::Tls(err.to_string());
         let builder = if settings.tls_skip_verify {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
+            tls::client_that_trusts_anybody().map_err(unfit)?
         } else {
-            builder.with_root_certificates(roots(settings)?)
+            tls::client_builder(Versions::Both).map_err(unfit)?.with_root_certificates(roots(settings)?)
         };
         let mut config = match (&settings.client_cert, &settings.client_key) {
             (None, None) => builder.with_no_client_auth(),
@@ -128,45 +124,6 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 fn unreadable(path: &Path, err: &io::Error) -> Error {
     Error::Tls(format!("reading \"{}\": {err}", path.display()))
-}
-
-/// Accepts any certificate, yet checks that the server holds its key.
-#[derive(Debug)]
-struct AnyServer(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]
