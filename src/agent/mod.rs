@@ -1,1 +1,3 @@
 //! The sidecar: login, templates, supervision.
+
+pub mod template;
