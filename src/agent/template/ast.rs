@@ -9,13 +9,20 @@ pub(super) type List = Vec<Node>;
 #[derive(Debug)]
 pub(super) enum Node {
     /// Bytes `start..end` of the source, copied to the output.
-    Text { start: usize, end: usize },
+    Text {
+        start: usize,
+        end: usize,
+    },
     /// A pipeline whose value is printed unless it declares or assigns.
     Action(Pipe),
     If(Branch),
     With(Branch),
     Range(Branch),
-    Template { at: usize, name: String, pipe: Option<Pipe> },
+    Template {
+        at: usize,
+        name: String,
+        pipe: Option<Pipe>,
+    },
     Break,
     Continue,
 }

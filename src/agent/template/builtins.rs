@@ -98,7 +98,10 @@ fn lt(a: &Value, b: &Value) -> Result<bool, FnErr> {
         (Value::Int(a), Value::Number(b)) => (*a as f64) < b.number(),
         (Value::Number(a), Value::Float(b)) => a.number() < *b,
         (Value::Float(a), Value::Number(b)) => *a < b.number(),
-        (Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bool(_), Value::Int(_) | Value::Float(_) | Value::Text(_)) => {
+        (
+            Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Bool(_),
+            Value::Int(_) | Value::Float(_) | Value::Text(_),
+        ) => {
             return Err(incompatible(a, b));
         }
         _ => return Err(FnErr::from(NOT_COMPARABLE)),

@@ -26,7 +26,9 @@ pub(super) fn add(functions: &mut Functions) {
             [from, to] => (int(from)?, int(to)?),
             _ => return Err(FnErr::from("loop takes one or two numbers")),
         };
-        if to.checked_sub(from).and_then(|n| usize::try_from(n).ok()).is_some_and(|n| n > ITEMS_MAX) || to.checked_sub(from).is_none() {
+        if to.checked_sub(from).and_then(|n| usize::try_from(n).ok()).is_some_and(|n| n > ITEMS_MAX)
+            || to.checked_sub(from).is_none()
+        {
             return Err(FnErr::Failed(format!("more than {ITEMS_MAX} turns")));
         }
         Ok(Value::list((from..to).map(Value::Int)))

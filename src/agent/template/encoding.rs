@@ -10,8 +10,10 @@ use super::value::{Text, Value};
 use super::yaml;
 
 pub(super) fn add(functions: &mut Functions) {
-    functions.add("base64Encode", 1, 1, |ctx, args| bounded(ctx, STANDARD.encode(text(&args[0])?.bytes()).into_bytes()));
-    functions.add("base64URLEncode", 1, 1, |ctx, args| bounded(ctx, URL_SAFE.encode(text(&args[0])?.bytes()).into_bytes()));
+    functions
+        .add("base64Encode", 1, 1, |ctx, args| bounded(ctx, STANDARD.encode(text(&args[0])?.bytes()).into_bytes()));
+    functions
+        .add("base64URLEncode", 1, 1, |ctx, args| bounded(ctx, URL_SAFE.encode(text(&args[0])?.bytes()).into_bytes()));
     functions.add("base64Decode", 1, 1, |_, args| decode(&STANDARD, &args[0]));
     functions.add("base64URLDecode", 1, 1, |_, args| decode(&URL_SAFE, &args[0]));
     functions.add("sha256Hex", 1, 1, |_, args| Ok(Value::text(hex::encode(Sha256::digest(text(&args[0])?.bytes())))));

@@ -378,7 +378,8 @@ impl<'a> Exec<'a> {
         };
         let given = operands.len() + usize::from(last.is_some());
         if given < function.least {
-            return Err(self.error(at, format!("wrong number of args for {name}: want at least {} got {given}", function.least)));
+            return Err(self
+                .error(at, format!("wrong number of args for {name}: want at least {} got {given}", function.least)));
         }
         if let Some(most) = function.most.filter(|most| given > *most) {
             return Err(self.error(at, format!("wrong number of args for {name}: want at most {most} got {given}")));

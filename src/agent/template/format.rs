@@ -352,7 +352,10 @@ impl Verb {
             'v' | 's' => self.pad(out, self.cut(bytes)),
             'q' => {
                 let cut = self.cut(bytes);
-                if self.sharp && !cut.contains(&b'`') && std::str::from_utf8(cut).is_ok_and(|s| !s.chars().any(|c| c.is_control() && c != '\t')) {
+                if self.sharp
+                    && !cut.contains(&b'`')
+                    && std::str::from_utf8(cut).is_ok_and(|s| !s.chars().any(|c| c.is_control() && c != '\t'))
+                {
                     self.pad(out, &[b"`", cut, b"`"].concat());
                 } else {
                     self.pad(out, &quote(cut, self.plus));
@@ -408,7 +411,11 @@ impl Verb {
                 return self.pad(out, &text);
             }
             'U' => {
-                let mut text = format!("U+{:0width$X}", n, width = usize::try_from(self.precision.unwrap_or(4).max(4)).unwrap_or(4));
+                let mut text = format!(
+                    "U+{:0width$X}",
+                    n,
+                    width = usize::try_from(self.precision.unwrap_or(4).max(4)).unwrap_or(4)
+                );
                 if self.sharp {
                     if let Some(c) = u32::try_from(n).ok().and_then(char::from_u32).filter(|c| is_printable(*c)) {
                         text.push_str(&format!(" '{c}'"));

@@ -56,7 +56,9 @@ fn functions() -> Functions {
     let mut functions = Functions::go();
     functions.add("fail", 0, 0, |_, _| Err(FnErr::from("failed")));
     functions.add("adder", 0, 0, |_, _| {
-        let body = |_: &mut super::Ctx, args: &[Value]| Ok(Value::Int(super::functions::int(&args[0])? + super::functions::int(&args[1])?));
+        let body = |_: &mut super::Ctx, args: &[Value]| {
+            Ok(Value::Int(super::functions::int(&args[0])? + super::functions::int(&args[1])?))
+        };
         Ok(Value::Function(Function { least: 2, most: Some(2), body: std::sync::Arc::new(body) }))
     });
     functions.add("seq", 0, None, |_, args| Ok(Value::list(args.iter().cloned())));
@@ -75,7 +77,8 @@ fn as_floats(value: Value) -> Value {
 }
 
 fn run(vector: &Vector, data: &Value, functions: &Functions) -> Result<String, (&'static str, super::Error)> {
-    let options = Options { left: vector.left.clone(), right: vector.right.clone(), error_on_missing_key: vector.strict };
+    let options =
+        Options { left: vector.left.clone(), right: vector.right.clone(), error_on_missing_key: vector.strict };
     let template = Template::parse("t", &vector.template, &options, functions).map_err(|e| ("parse", e))?;
     match template.render(functions, data, &mut Alone, &Limits::default()).map_err(|e| ("render", e))? {
         Outcome::Rendered(out) => Ok(String::from_utf8(out).unwrap()),

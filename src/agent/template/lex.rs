@@ -190,7 +190,9 @@ impl<'a> Lexer<'a> {
                 '"' => self.quoted('"', start, "unterminated quoted string", Kind::String)?,
                 '\'' => self.quoted('\'', start, "unterminated character constant", Kind::CharConstant)?,
                 '`' => {
-                    let Some(end) = self.rest().find('`') else { return Err((start, "unterminated raw quoted string")) };
+                    let Some(end) = self.rest().find('`') else {
+                        return Err((start, "unterminated raw quoted string"));
+                    };
                     self.at += end + 1;
                     self.push(Kind::RawString, start);
                 }

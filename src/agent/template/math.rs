@@ -21,10 +21,16 @@ pub(super) fn add(functions: &mut Functions) {
         functions.add(name, 2, 2, move |_, args| {
             let (right, left) = (&args[0], &args[1]);
             if let (Value::Int(a), Value::Int(b)) = (left, right) {
-                return on_ints(*a, *b).map(Value::Int).ok_or_else(|| FnErr::from("integer overflow or division by zero"));
+                return on_ints(*a, *b)
+                    .map(Value::Int)
+                    .ok_or_else(|| FnErr::from("integer overflow or division by zero"));
             }
             let result = on_floats(float(left)?, float(right)?);
-            if result.is_finite() { Ok(Value::Float(result)) } else { Err(FnErr::from("the result is not a finite number")) }
+            if result.is_finite() {
+                Ok(Value::Float(result))
+            } else {
+                Err(FnErr::from("the result is not a finite number"))
+            }
         });
     }
 }

@@ -92,7 +92,8 @@ impl Template {
         if source.len() > SOURCE_BYTES_MAX {
             return Err(Error::at(name, "", 0, format!("the template is larger than {SOURCE_BYTES_MAX} bytes")));
         }
-        let or = |given: &str, default: &'static str| if given.is_empty() { default.to_owned() } else { given.to_owned() };
+        let or =
+            |given: &str, default: &'static str| if given.is_empty() { default.to_owned() } else { given.to_owned() };
         let (left, right) = (or(&options.left, "{{"), or(&options.right, "}}"));
         let trees = parse::parse(name, source, (&left, &right), functions)?;
         Ok(Template {
@@ -107,7 +108,13 @@ impl Template {
     ///
     /// # Errors
     /// A step failed, or a limit was reached.
-    pub fn render(&self, functions: &Functions, data: &Value, host: &mut dyn Host, limits: &Limits) -> Result<Outcome, Error> {
+    pub fn render(
+        &self,
+        functions: &Functions,
+        data: &Value,
+        host: &mut dyn Host,
+        limits: &Limits,
+    ) -> Result<Outcome, Error> {
         let data = if data.is_nil() { &Value::Missing } else { data };
         exec::execute(self, functions, data, host, limits)
     }

@@ -125,7 +125,11 @@ impl<'a> Parser<'a> {
     fn add(&mut self, name: String, list: List) -> Result<(), Error> {
         match self.trees.get(&name) {
             Some(old) if !is_blank(old, self.source) => {
-                if is_blank(&list, self.source) { Ok(()) } else { Err(self.error(format!("multiple definition of template \"{name}\""))) }
+                if is_blank(&list, self.source) {
+                    Ok(())
+                } else {
+                    Err(self.error(format!("multiple definition of template \"{name}\"")))
+                }
             }
             _ => {
                 self.trees.insert(name, list);
@@ -317,7 +321,8 @@ impl<'a> Parser<'a> {
     }
 
     fn pipeline(&mut self, context: &str, end: Kind) -> Result<Pipe, Error> {
-        let mut pipe = Pipe { at: self.peek_solid().start, variables: Vec::new(), assigns: false, commands: Vec::new() };
+        let mut pipe =
+            Pipe { at: self.peek_solid().start, variables: Vec::new(), assigns: false, commands: Vec::new() };
         while self.peek_solid().kind == Kind::Variable {
             let back = self.at;
             let variable = self.next();

@@ -55,8 +55,12 @@ fn fetch(ctx: &mut Ctx, kind: Kind, args: &[Value]) -> Result<Value, FnErr> {
         let (name, value) = arg.split_once('=').ok_or("a parameter is not of the form name=value")?;
         parameters.insert(name.trim().to_owned(), value.trim().to_owned());
     }
-    let dependency =
-        Dependency { kind, path: path.to_owned(), parameters: parameters.into_iter().collect(), computed: !ctx.literal };
+    let dependency = Dependency {
+        kind,
+        path: path.to_owned(),
+        parameters: parameters.into_iter().collect(),
+        computed: !ctx.literal,
+    };
     match ctx.host.lookup(&dependency) {
         Answer::Ready(value) => Ok(value),
         Answer::Pending => Err(FnErr::Pending(dependency)),
@@ -182,4 +186,3 @@ fn go_layout(now: &Zoned, layout: &str) -> String {
     }
     out
 }
-

@@ -124,7 +124,15 @@ fn an_error_never_shows_a_value() {
 
 #[test]
 fn a_parse_error_shows_no_constant() {
-    for source in ["{{ print \"canary\"\"x\" }}", "{{ \"canary\".x }}", "{{ \"canary }}", "{{ `canary }}", "{{ 1 | \"canary\" }}", "{{ \"canary\\q\" }}", "{{ define \"a\" \"canary\" }}"] {
+    for source in [
+        "{{ print \"canary\"\"x\" }}",
+        "{{ \"canary\".x }}",
+        "{{ \"canary }}",
+        "{{ `canary }}",
+        "{{ 1 | \"canary\" }}",
+        "{{ \"canary\\q\" }}",
+        "{{ define \"a\" \"canary\" }}",
+    ] {
         let error = failure(source);
         assert!(!error.contains("canary"), "{error}");
     }
@@ -134,7 +142,10 @@ fn a_parse_error_shows_no_constant() {
 fn an_error_names_its_place_and_the_key_or_function() {
     assert_eq!(failure("a\n b {{ nosuch 1 }}"), "template t.ctmpl:2:7: function \"nosuch\" not defined");
     assert_eq!(failure("{{ \"x\" | parseInt }}"), "template t.ctmpl:1:10: parseInt: not a whole number");
-    let error = render_in("{{ with secret \"kv/data/app\" }}\n{{ .Data.data.x.y }}{{ end }}", &mut with_secret(r#"{"Data":{"data":{"x":"v"}}}"#));
+    let error = render_in(
+        "{{ with secret \"kv/data/app\" }}\n{{ .Data.data.x.y }}{{ end }}",
+        &mut with_secret(r#"{"Data":{"data":{"x":"v"}}}"#),
+    );
     assert_eq!(error.unwrap_err(), "template t.ctmpl:2:4: can't evaluate field y in type string");
     let mut host = World { failing: vec!["kv/data/app".to_owned()], ..World::default() };
     let error = render_in("{{ secret \"kv/data/app\" }}", &mut host).unwrap_err();
@@ -167,7 +178,8 @@ fn endless_work_is_stopped() {
 
 #[test]
 fn deep_sources_are_refused_and_do_not_overflow_the_stack() {
-    for (open, close) in [("{{ if true }}", "{{ end }}"), ("{{ range 1 }}", "{{ end }}"), ("{{ with 1 }}", "{{ end }}")] {
+    for (open, close) in [("{{ if true }}", "{{ end }}"), ("{{ range 1 }}", "{{ end }}"), ("{{ with 1 }}", "{{ end }}")]
+    {
         assert!(failure(&format!("{}x{}", open.repeat(100_000), close.repeat(100_000))).contains("deeper"));
         assert_eq!(render(&format!("{}x{}", open.repeat(150), close.repeat(150))), "x");
     }
@@ -180,7 +192,10 @@ fn deep_sources_are_refused_and_do_not_overflow_the_stack() {
 
 #[test]
 fn recursion_ends_before_the_stack_does() {
-    for body in ["{{ template \"r\" . }}", "{{ range 1 }}{{ with 1 }}{{ template \"r\" (print (print (print .))) }}{{ end }}{{ end }}"] {
+    for body in [
+        "{{ template \"r\" . }}",
+        "{{ range 1 }}{{ with 1 }}{{ template \"r\" (print (print (print .))) }}{{ end }}{{ end }}",
+    ] {
         let error = failure(&format!("{{{{ define \"r\" }}}}{body}{{{{ end }}}}{{{{ template \"r\" 1 }}}}"));
         assert!(error.contains("depth"), "{error}");
     }
@@ -193,13 +208,31 @@ fn a_pass_finds_all_dependencies_that_are_sure() {
         Outcome::Rendered(_) => Vec::new(),
     };
     let mut host = World::default();
-    assert_eq!(pending("{{ (secret \"b\").Data.x }}{{ with secret \"a\" }}{{ .Data.data.y.z }}{{ end }}{{ range secrets \"c\" }}{{ . }}{{ end }}", &mut host), ["a", "b", "c"]);
+    assert_eq!(
+        pending(
+            "{{ (secret \"b\").Data.x }}{{ with secret \"a\" }}{{ .Data.data.y.z }}{{ end }}{{ range secrets \"c\" }}{{ . }}{{ end }}",
+            &mut host
+        ),
+        ["a", "b", "c"]
+    );
     // What is computed from an awaited value is not asked for, least of all a write.
-    assert_eq!(pending("{{ $n := (secret \"a\").Data.cn }}{{ secret \"pki/issue/r\" (printf \"cn=%s\" $n) }}", &mut host), ["a"]);
-    assert_eq!(pending("{{ $n := \"\" }}{{ if secret \"a\" }}{{ $n = \"x\" }}{{ end }}{{ secret \"pki/issue/r\" (print \"cn=\" $n) }}", &mut host), ["a"]);
+    assert_eq!(
+        pending("{{ $n := (secret \"a\").Data.cn }}{{ secret \"pki/issue/r\" (printf \"cn=%s\" $n) }}", &mut host),
+        ["a"]
+    );
+    assert_eq!(
+        pending(
+            "{{ $n := \"\" }}{{ if secret \"a\" }}{{ $n = \"x\" }}{{ end }}{{ secret \"pki/issue/r\" (print \"cn=\" $n) }}",
+            &mut host
+        ),
+        ["a"]
+    );
     assert_eq!(pending("{{ or (secret \"a\") (secret \"b\") }}", &mut host), ["a"]);
     host.known.insert("a".to_owned(), Value::map([("Data", Value::map([("cn", Value::text("x"))]))]));
-    assert_eq!(pending("{{ $n := (secret \"a\").Data.cn }}{{ secret \"pki/issue/r\" (printf \"cn=%s\" $n) }}", &mut host), ["pki/issue/r"]);
+    assert_eq!(
+        pending("{{ $n := (secret \"a\").Data.cn }}{{ secret \"pki/issue/r\" (printf \"cn=%s\" $n) }}", &mut host),
+        ["pki/issue/r"]
+    );
 }
 
 #[test]
@@ -226,7 +259,16 @@ fn files_are_read_below_the_roots_and_nowhere_else() {
     let mut read = |path: &str| render_in(&format!("{{{{ file \"{path}\" }}}}"), &mut host);
     let at = |path: &str| format!("{}/{path}", root.display());
     assert_eq!(read(&at("sub/inside")).unwrap(), "content");
-    for path in [at("link"), at("up/outside"), at("../outside"), at("sub/../../outside"), at("sub"), at("absent"), "/etc/passwd".to_owned(), "outside".to_owned()] {
+    for path in [
+        at("link"),
+        at("up/outside"),
+        at("../outside"),
+        at("sub/../../outside"),
+        at("sub"),
+        at("absent"),
+        "/etc/passwd".to_owned(),
+        "outside".to_owned(),
+    ] {
         assert!(read(&path).is_err(), "{path}");
     }
 }
@@ -244,7 +286,11 @@ fn numbers_of_json_print_as_they_were_spelled() {
 #[test]
 fn bytes_that_are_no_text_come_through() {
     let mut host = with_secret(r#"{"k":"/wD+"}"#);
-    let Ok(Outcome::Rendered(out)) = try_with("{{ (secret \"kv/data/app\").k | base64Decode }}", &mut host, &Limits::default()) else { panic!() };
+    let Ok(Outcome::Rendered(out)) =
+        try_with("{{ (secret \"kv/data/app\").k | base64Decode }}", &mut host, &Limits::default())
+    else {
+        panic!()
+    };
     assert_eq!(out, [0xff, 0x00, 0xfe]);
 }
 
@@ -252,22 +298,52 @@ fn bytes_that_are_no_text_come_through() {
 fn functions_do_what_their_names_say() {
     for (source, expected) in [
         ("{{ toLower \"ÄB\" }}{{ toUpper \"äb\" }}{{ toTitle \"a bc-d_e\" }}", "äbÄBA Bc-D_e"),
-        ("[{{ trimSpace \" a \" }}{{ trim \"!\" \"!b!\" }}{{ trimPrefix \"x\" \"xc\" }}{{ trimSuffix \"x\" \"dx\" }}]", "[abcd]"),
+        (
+            "[{{ trimSpace \" a \" }}{{ trim \"!\" \"!b!\" }}{{ trimPrefix \"x\" \"xc\" }}{{ trimSuffix \"x\" \"dx\" }}]",
+            "[abcd]",
+        ),
         ("{{ \"a-b-c\" | replaceAll \"-\" \"+\" }}", "a+b+c"),
-        ("{{ \"foo123\" | regexMatch \"^[a-z]+\\\\d+$\" }}{{ regexReplaceAll \"(\\\\d)\" \"<$1>\" \"a1b2\" }}", "truea<1>b<2>"),
-        ("{{ range \"a, b\" | split \", \" }}[{{ . }}]{{ end }}{{ split \",\" \"\" | len }}{{ split \",\" \"x,y\" | join \"|\" }}", "[a][b]0x|y"),
+        (
+            "{{ \"foo123\" | regexMatch \"^[a-z]+\\\\d+$\" }}{{ regexReplaceAll \"(\\\\d)\" \"<$1>\" \"a1b2\" }}",
+            "truea<1>b<2>",
+        ),
+        (
+            "{{ range \"a, b\" | split \", \" }}[{{ . }}]{{ end }}{{ split \",\" \"\" | len }}{{ split \",\" \"x,y\" | join \"|\" }}",
+            "[a][b]0x|y",
+        ),
         ("{{ indent 2 \"a\\n\\nb\" }}", "  a\n\n  b"),
-        ("{{ base64Encode \"a?>\" }} {{ base64URLEncode \"a?>\" }} {{ base64Decode \"YT8+\" }} {{ base64URLDecode \"YT8-\" }}", "YT8+ YT8- a?> a?>"),
+        (
+            "{{ base64Encode \"a?>\" }} {{ base64URLEncode \"a?>\" }} {{ base64Decode \"YT8+\" }} {{ base64URLDecode \"YT8-\" }}",
+            "YT8+ YT8- a?> a?>",
+        ),
         ("{{ sha256Hex \"\" }}", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
-        ("{{ parseInt \"-5\" | add 2 }} {{ parseBool \"true\" }} {{ (parseJSON `{\"a\":[1,2.50]}`).a }}", "-3 true [1 2.50]"),
-        ("{{ 5 | subtract 2 }} {{ 6 | divide 4 }} {{ 7 | modulo 4 }} {{ 3 | multiply 2 }} {{ minimum 1 2 }} {{ maximum 1 2 }} {{ divide 4 6.0 }}", "3 1 3 6 1 2 1.5"),
+        (
+            "{{ parseInt \"-5\" | add 2 }} {{ parseBool \"true\" }} {{ (parseJSON `{\"a\":[1,2.50]}`).a }}",
+            "-3 true [1 2.50]",
+        ),
+        (
+            "{{ 5 | subtract 2 }} {{ 6 | divide 4 }} {{ 7 | modulo 4 }} {{ 3 | multiply 2 }} {{ minimum 1 2 }} {{ maximum 1 2 }} {{ divide 4 6.0 }}",
+            "3 1 3 6 1 2 1.5",
+        ),
         ("{{ contains \"b\" (split \",\" \"a,b\") }}{{ in \"haystack\" \"st\" }}{{ in (loop 3) 7 }}", "truetruefalse"),
-        ("{{ $a := split \",\" \"a,b\" }}{{ $b := split \",\" \"b,c\" }}{{ containsAny $a $b }} {{ containsAll $a $b }} {{ containsNone $a $b }} {{ containsNotAll $a $b }}", "true false false true"),
+        (
+            "{{ $a := split \",\" \"a,b\" }}{{ $b := split \",\" \"b,c\" }}{{ containsAny $a $b }} {{ containsAll $a $b }} {{ containsNone $a $b }} {{ containsNotAll $a $b }}",
+            "true false false true",
+        ),
         ("{{ explodeMap (parseJSON `{\"a/b\":1,\"a/c/d\":2}`) | toJSON }}", r#"{"a":{"b":1,"c":{"d":2}}}"#),
         ("{{ range loop 3 }}{{ . }}{{ end }}{{ range loop 5 7 }}{{ . }}{{ end }}", "01256"),
-        ("{{ parseJSON `{\"b\":[],\"a\":{\"x\":\"<&>\"},\"c\":[1,{}]}` | toJSONPretty }}", "{\n  \"a\": {\n    \"x\": \"\\u003c\\u0026\\u003e\"\n  },\n  \"b\": [],\n  \"c\": [\n    1,\n    {}\n  ]\n}"),
-        ("{{ parseJSON `{\"l\":[1,{\"a\":\"x\",\"b\":\"no\"},[2]],\"m\":{\"k\":null,\"e\":{}},\"s\":\"a: b\",\"t\":\"12\"}` | toYAML }}", "l:\n- 1\n- a: x\n  b: \"no\"\n- - 2\nm:\n  e: {}\n  k: null\ns: \"a: b\"\nt: \"12\""),
-        ("{{ timestamp }} {{ timestamp \"unix\" }} {{ timestamp \"Mon Jan _2 15:04:05 MST 2006\" }} {{ timestamp \"2006-1-2T3PM.000\" }}", "2023-11-14T22:13:20Z 1700000000 Tue Nov 14 22:13:20 UTC 2023 2023-11-14T10PM.000"),
+        (
+            "{{ parseJSON `{\"b\":[],\"a\":{\"x\":\"<&>\"},\"c\":[1,{}]}` | toJSONPretty }}",
+            "{\n  \"a\": {\n    \"x\": \"\\u003c\\u0026\\u003e\"\n  },\n  \"b\": [],\n  \"c\": [\n    1,\n    {}\n  ]\n}",
+        ),
+        (
+            "{{ parseJSON `{\"l\":[1,{\"a\":\"x\",\"b\":\"no\"},[2]],\"m\":{\"k\":null,\"e\":{}},\"s\":\"a: b\",\"t\":\"12\"}` | toYAML }}",
+            "l:\n- 1\n- a: x\n  b: \"no\"\n- - 2\nm:\n  e: {}\n  k: null\ns: \"a: b\"\nt: \"12\"",
+        ),
+        (
+            "{{ timestamp }} {{ timestamp \"unix\" }} {{ timestamp \"Mon Jan _2 15:04:05 MST 2006\" }} {{ timestamp \"2006-1-2T3PM.000\" }}",
+            "2023-11-14T22:13:20Z 1700000000 Tue Nov 14 22:13:20 UTC 2023 2023-11-14T10PM.000",
+        ),
         ("{{ env \"NONE\" }}{{ envOrDefault \"NONE\" \"d\" }}", "d"),
     ] {
         assert_eq!(render(source), expected, "{source}");
