@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use sha2::{Digest, Sha256};
+use crate::crypto::sha256;
 
 use super::format::float_text;
 use super::functions::{FnErr, Functions, bounded, text, utf8};
@@ -16,7 +16,7 @@ pub(super) fn add(functions: &mut Functions) {
         .add("base64URLEncode", 1, 1, |ctx, args| bounded(ctx, URL_SAFE.encode(text(&args[0])?.bytes()).into_bytes()));
     functions.add("base64Decode", 1, 1, |_, args| decode(&STANDARD, &args[0]));
     functions.add("base64URLDecode", 1, 1, |_, args| decode(&URL_SAFE, &args[0]));
-    functions.add("sha256Hex", 1, 1, |_, args| Ok(Value::text(hex::encode(Sha256::digest(text(&args[0])?.bytes())))));
+    functions.add("sha256Hex", 1, 1, |_, args| Ok(Value::text(hex::encode(sha256(text(&args[0])?.bytes())))));
     functions.add("toJSON", 1, 1, |ctx, args| {
         let mut out = Vec::new();
         json(&mut out, &args[0], None, true)?;

@@ -107,6 +107,22 @@ impl Value {
         }
     }
 
+    /// Whether two are alike in kind and content.
+    pub fn same(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Missing | Value::Nil, Value::Missing | Value::Nil) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Float(a), Value::Float(b)) => a == b,
+            (Value::Number(a), Value::Number(b)) | (Value::Text(a), Value::Text(b)) => a == b,
+            (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.same(b)),
+            (Value::Map(a), Value::Map(b)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|((ka, a), (kb, b))| ka == kb && a.same(b))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether there is nothing here: missing or null.
     pub fn is_nil(&self) -> bool {
         matches!(self, Value::Missing | Value::Nil)
