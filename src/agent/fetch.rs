@@ -140,7 +140,9 @@ fn backdated(now: Timestamp) -> Timestamp {
 async fn read(client: &Client, dependency: &Dependency, infix: &str) -> Result<Value, Failure> {
     let first = send(client, read_request(dependency, &dependency.path), dependency.computed).await;
     let failure = match first {
-        Ok(reply) if !reply.key("data").is_none_or(Value::is_nil) || reply.key("wrap_info").is_some_and(Value::truth) => {
+        Ok(reply)
+            if !reply.key("data").is_none_or(Value::is_nil) || reply.key("wrap_info").is_some_and(Value::truth) =>
+        {
             return Ok(reply);
         }
         Ok(_) => Failure { text: "no secret is here".to_owned(), status: Some(404) },

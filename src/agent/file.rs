@@ -82,17 +82,13 @@ struct Folder {
 
 impl Folder {
     fn open(path: &Path, create: bool) -> io::Result<Folder> {
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| io::Error::other("no name of a file"))?;
+        let name =
+            path.file_name().and_then(|name| name.to_str()).ok_or_else(|| io::Error::other("no name of a file"))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if create && !parent.exists() {
             std::fs::create_dir_all(parent)?;
         }
-        let fd = openat(
-            rustix::fs::CWD,
-            parent,
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let fd = openat(rustix::fs::CWD, parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(Folder { fd, name: name.to_owned() })
     }
 
@@ -194,7 +190,10 @@ mod tests {
         let file = folder.path().join("file");
         std::fs::write(&file, "good").unwrap();
         assert!(put(&destination(file.join("below")), b"x", &rng).is_err());
-        assert!(put(&Destination { user: Some("no such user".to_owned()), ..destination(file.clone()) }, b"x", &rng).is_err());
+        assert!(
+            put(&Destination { user: Some("no such user".to_owned()), ..destination(file.clone()) }, b"x", &rng)
+                .is_err()
+        );
         let no_folder = Destination { create_folders: false, ..destination(folder.path().join("none/file")) };
         assert!(put(&no_folder, b"x", &rng).is_err());
         assert_eq!(std::fs::read(&file).unwrap(), b"good");

@@ -23,6 +23,8 @@ const SUSPICION_WAIT: Duration = Duration::from_secs(30);
 pub(super) struct Session {
     pub client: Client,
     pub serial: u64,
+    /// All sinks have it.
+    pub filled: bool,
 }
 
 /// A token's life.
@@ -75,8 +77,9 @@ impl Login {
             let client = self.bare().with_token(Some(token.secret.clone())).map_err(|error| error.to_string())?;
             let client = client.with_namespace(self.client.namespace().map(str::to_owned));
             let filled = self.fill_sinks(&client, &token).await;
-            sessions.send_replace(Some(Session { client: client.clone(), serial }));
-            self.keep(&client, token, filled).await;
+            let mut session = Session { client, serial, filled };
+            sessions.send_replace(Some(session.clone()));
+            self.keep(&mut session, token, &sessions).await;
         }
     }
 
@@ -129,7 +132,8 @@ impl Login {
                     .json(&body)
                     .map_err(|error| failure(error.to_string()))?;
                 let reply = send(&client, request, false).await?;
-                let auth = reply.key("auth").filter(|auth| auth.truth()).ok_or_else(|| failure("the answer has no token"))?;
+                let auth =
+                    reply.key("auth").filter(|auth| auth.truth()).ok_or_else(|| failure("the answer has no token"))?;
                 Ok(Token {
                     secret: text(auth, "client_token").ok_or_else(|| failure("the answer has no token"))?,
                     time: seconds(auth, "lease_duration"),
@@ -140,7 +144,8 @@ impl Login {
     }
 
     /// Returns when a new login is needed.
-    async fn keep(&self, client: &Client, token: Token, mut filled: bool) {
+    async fn keep(&self, session: &mut Session, token: Token, sessions: &watch::Sender<Option<Session>>) {
+        let client = session.client.clone();
         let first = token.time;
         let mut time = token.time;
         let mut backoff = Backoff::new(self.config.backoff_min, self.config.backoff_max);
@@ -158,15 +163,18 @@ impl Login {
             };
             tokio::select! {
                 () = until => {}
-                () = sleep_until(sinks_next, &*self.clock), if !filled => {
-                    filled = self.fill_sinks(client, &token).await;
+                () = sleep_until(sinks_next, &*self.clock), if !session.filled => {
+                    session.filled = self.fill_sinks(&client, &token).await;
+                    if session.filled {
+                        sessions.send_replace(Some(session.clone()));
+                    }
                     sinks_next = Due::after(&*self.clock, sinks.next(&*self.rng));
                     continue;
                 }
                 () = self.suspicion.notified() => {
                     if looked.has_come(&*self.clock) {
                         looked = Due::after(&*self.clock, SUSPICION_WAIT);
-                        let look = send(client, Request::read("auth/token/lookup-self"), false).await;
+                        let look = send(&client, Request::read("auth/token/lookup-self"), false).await;
                         if look.is_err_and(|failure| failure.status == Some(403)) {
                             warn!("the token is no longer valid");
                             return;
@@ -179,7 +187,7 @@ impl Login {
                 return;
             }
             let request = Request::write("auth/token/renew-self");
-            match send(client, request, false).await {
+            match send(&client, request, false).await {
                 Ok(reply) => {
                     backoff.reset();
                     time = reply.key("auth").and_then(|auth| seconds(auth, "lease_duration"));
@@ -238,7 +246,8 @@ impl Login {
                 )
             }
         };
-        file::put_private(&sink.path, content.reveal().as_bytes(), sink.mode, &*self.rng).map_err(|error| error.to_string())
+        file::put_private(&sink.path, content.reveal().as_bytes(), sink.mode, &*self.rng)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -254,7 +263,11 @@ impl Memory {
         match file::read_line(path) {
             Ok(line) => {
                 let line = Secret::new(line);
-                if wrapping_path.is_some() { self.wrapping_token = Some(line) } else { self.secret_id = Some(line) }
+                if wrapping_path.is_some() {
+                    self.wrapping_token = Some(line)
+                } else {
+                    self.secret_id = Some(line)
+                }
                 if remove {
                     if let Err(error) = std::fs::remove_file(path) {
                         warn!(path = %path.display(), %error, "the file of the secret id could not be removed");

@@ -4,6 +4,8 @@
 
 mod certificate;
 pub mod config;
+#[cfg(test)]
+mod fake;
 mod fetch;
 mod file;
 mod login;
@@ -101,8 +103,7 @@ async fn work(config: Config, surroundings: Surroundings, signals: &mut Signals)
         exit_on_retry_failure: config.exit_on_retry_failure,
         once: config.exit_after_auth,
     };
-    let tools =
-        Tools { clock: clock.clone(), rng: rng.clone(), environment, children: children.clone(), suspicion };
+    let tools = Tools { clock: clock.clone(), rng: rng.clone(), environment, children: children.clone(), suspicion };
     let renderer = Renderer::new(orders, tools);
     let work = async {
         tokio::select! {

@@ -35,7 +35,8 @@ impl Due {
 
 /// A share of a time, drawn evenly between two parts of a thousand.
 pub(super) fn share(time: Duration, from: u32, to: u32, rng: &dyn Rng) -> Duration {
-    let thousandths = from.saturating_add(u32::try_from(rng.below(u64::from(to.saturating_sub(from)) + 1)).unwrap_or(0));
+    let thousandths =
+        from.saturating_add(u32::try_from(rng.below(u64::from(to.saturating_sub(from)) + 1)).unwrap_or(0));
     time.saturating_mul(thousandths) / 1000
 }
 

@@ -22,12 +22,13 @@ impl Children {
         &self,
         words: &[String],
         variables: &[(String, std::ffi::OsString)],
+        stdin: Stdio,
     ) -> std::io::Result<(Child, Option<Pid>)> {
         let (program, arguments) = words.split_first().ok_or_else(|| std::io::Error::other("no program"))?;
         let child = tokio::process::Command::new(program)
             .args(arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
@@ -74,7 +75,7 @@ pub(super) fn signal(pid: Option<Pid>, signal: Signal) {
 /// Runs a template's command to its end, or kills it when its time is up.
 pub(super) async fn run_command(command: Command, children: Children, clock: Arc<dyn Clock>) {
     let program = command.words.first().map_or("", String::as_str).to_owned();
-    let (mut child, pid) = match children.spawn(&command.words, &[]) {
+    let (mut child, pid) = match children.spawn(&command.words, &[], Stdio::null()) {
         Ok(started) => started,
         Err(error) => return warn!(program, %error, "the command could not be started"),
     };

@@ -79,6 +79,8 @@ pub(super) struct Renderer {
     variables: BTreeMap<String, Vec<u8>>,
     revision: u64,
     changed: bool,
+    /// The token that is known.
+    serial: u64,
 }
 
 enum Done {
@@ -128,6 +130,7 @@ impl Renderer {
             variables: BTreeMap::new(),
             revision: 0,
             changed: false,
+            serial: 0,
         }
     }
 
@@ -143,16 +146,20 @@ impl Renderer {
     ) -> Result<(), String> {
         let clock = self.tools.clock.clone();
         loop {
-            self.pass();
             let session = sessions.borrow_and_update().clone();
+            if let Some(session) = session.as_ref().filter(|session| session.serial != self.serial) {
+                self.serial = session.serial;
+                self.store.renewed_token(session.serial, &*clock);
+            }
+            self.pass();
             if let Some(session) = &session {
                 self.start_fetches(session);
             }
             self.release(&progress);
-            if self.orders.once && session.is_some() && self.is_done() {
+            if self.orders.once && session.as_ref().is_some_and(|session| session.filled) && self.is_done() {
                 return Ok(());
             }
-            let nap = self.nap();
+            let nap = self.nap(session.is_some());
             tokio::select! {
                 Some(done) = self.fetches.join_next() => {
                     // A fetch does not panic; if it did, its slot would stay in flight until the next start.
@@ -161,11 +168,7 @@ impl Renderer {
                     }
                 }
                 Some(_) = self.running.join_next() => {}
-                Ok(()) = sessions.changed() => {
-                    if let Some(session) = sessions.borrow().as_ref() {
-                        self.store.renewed_token(session.serial, &*clock);
-                    }
-                }
+                Ok(()) = sessions.changed() => {}
                 () = reload.notified() => self.reload(),
                 () = clock.sleep(nap) => {}
             }
@@ -179,16 +182,18 @@ impl Renderer {
             && self.running.is_empty()
     }
 
-    fn nap(&self) -> Duration {
+    fn nap(&self, has_token: bool) -> Duration {
         let clock = &*self.tools.clock;
         let entries = self.entries.iter().flat_map(|entry| {
-            let quiet = entry.quiet.filter(|_| entry.dirty).map(|(least, most)| least.left(clock).min(most.left(clock)));
+            let quiet =
+                entry.quiet.filter(|_| entry.dirty).map(|(least, most)| least.left(clock).min(most.left(clock)));
             [quiet, entry.retry.map(|due| due.left(clock))]
         });
-        let others = [self.store.wait(clock).filter(|_| self.fetches.len() < self.orders.connections_max)];
+        // What is due and cannot be fetched is woken by the token or by the end of another fetch.
+        let can_fetch = has_token && self.fetches.len() < self.orders.connections_max;
+        let others = [self.store.wait(clock).filter(|_| can_fetch)];
         let gathered = [self.gathered_until.map(|due| due.left(clock))];
         let least = entries.chain(others).chain(gathered).flatten().min().unwrap_or(NAP_MAX);
-        // Without a token, what is due stays due: no need to look more than now and then.
         least.clamp(Duration::from_millis(5), NAP_MAX)
     }
 
@@ -206,9 +211,8 @@ impl Renderer {
             let mut worked = false;
             for i in 0..self.entries.len() {
                 let entry = &self.entries[i];
-                let waits = entry
-                    .quiet
-                    .is_some_and(|(least, most)| !least.has_come(&*clock) && !most.has_come(&*clock));
+                let waits =
+                    entry.quiet.is_some_and(|(least, most)| !least.has_come(&*clock) && !most.has_come(&*clock));
                 if entry.dirty && entry.retry.is_none() && !waits {
                     self.entries[i].dirty = false;
                     self.entries[i].quiet = None;
@@ -442,7 +446,10 @@ impl Renderer {
             Change::None => {}
             Change::Value => self.mark(dependency),
             Change::Exhausted(text) if self.orders.exit_on_retry_failure => return Err(text),
-            Change::Exhausted(text) => warn!(error = text, "retries are used up; it is tried on"),
+            Change::Exhausted(text) => {
+                warn!(error = text, "retries are used up; it is tried on");
+                self.mark(dependency);
+            }
         }
         Ok(())
     }

@@ -291,21 +291,25 @@ impl Slot {
         if self.value.is_some() {
             return Change::None;
         }
-        if settings.retries_max.is_some_and(|most| self.backoff.failures() > most) {
-            return Change::Exhausted(format!("{}: {failure}", dependency.shown()));
-        }
-        if failure.is_refusal() && self.refusal.as_ref().is_none_or(|old| old.text != failure.text) {
+        let text = format!("{}: {failure}", dependency.shown());
+        let news = failure.is_refusal() && self.refusal.as_ref().is_none_or(|old| old.text != failure.text);
+        if news {
             self.refusal = Some(failure);
-            return Change::Value;
         }
-        Change::None
+        match settings.retries_max {
+            Some(most) if self.backoff.failures() > most => Change::Exhausted(text),
+            _ if news => Change::Value,
+            _ => Change::None,
+        }
     }
 }
 
 /// Whether two answers hold the same, apart from the ids of requests and leases.
 fn same_content(old: &Value, new: &Value) -> bool {
     match (old.key("Data"), new.key("Data")) {
-        (Some(a), Some(b)) if old.key("Auth").is_none_or(Value::is_nil) && new.key("WrapInfo").is_none_or(Value::is_nil) => {
+        (Some(a), Some(b))
+            if old.key("Auth").is_none_or(Value::is_nil) && new.key("WrapInfo").is_none_or(Value::is_nil) =>
+        {
             a.same(b)
         }
         _ => old.same(new),

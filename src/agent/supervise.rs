@@ -25,6 +25,9 @@ pub(super) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
     child: unix::Signal,
+    /// In tests, signals come from here, since those of the process belong to all tests.
+    #[cfg(test)]
+    pub(super) given: Option<tokio::sync::mpsc::UnboundedReceiver<Signal>>,
 }
 
 impl Signals {
@@ -35,11 +38,20 @@ impl Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,
             child: unix::signal(SignalKind::child())?,
+            #[cfg(test)]
+            given: None,
         })
     }
 
     /// The next one.
     pub(super) async fn next(&mut self, children: &Children) -> Signal {
+        #[cfg(test)]
+        if let Some(given) = &mut self.given {
+            match given.recv().await {
+                Some(signal) => return signal,
+                None => std::future::pending().await,
+            }
+        }
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => return Signal::HUP,
@@ -148,7 +160,7 @@ fn start(exec: &Exec, progress: &Progress, children: &Children) -> Option<Runnin
         .iter()
         .map(|(name, value)| (name.clone(), std::ffi::OsString::from_vec(value.clone())))
         .collect();
-    match children.spawn(&exec.words, &variables) {
+    match children.spawn(&exec.words, &variables, std::process::Stdio::inherit()) {
         Ok((child, pid)) => {
             info!(pid = child.id(), "the child is started");
             Some(Running { child, pid, revision: progress.revision })

@@ -1,8 +1,8 @@
 //! consul-template's conversions: JSON, base64, digests, numbers and booleans from text.
 
+use crate::crypto::sha256;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use crate::crypto::sha256;
 
 use super::format::float_text;
 use super::functions::{FnErr, Functions, bounded, text, utf8};
