@@ -1,0 +1,188 @@
+//! One child process: started once everything is rendered, restarted when something changed, its end is the agent's end.
+
+use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::process::Child;
+use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::config::Exec;
+use super::pace::{Backoff, Due, sleep_until};
+use super::process::{self, Children, exit_code};
+use super::render::Progress;
+use crate::base::{Clock, Rng};
+
+/// How long a child may take to stop before it is killed.
+const STOP_TIME: Duration = Duration::from_secs(30);
+
+/// The signals that the agent listens to.
+pub(super) struct Signals {
+    hangup: unix::Signal,
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    child: unix::Signal,
+    /// In tests, signals come from here, since those of the process belong to all tests.
+    #[cfg(test)]
+    pub(super) given: Option<tokio::sync::mpsc::UnboundedReceiver<Signal>>,
+}
+
+impl Signals {
+    /// Takes over the signals; from now on they do not end the process.
+    pub(super) fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            hangup: unix::signal(SignalKind::hangup())?,
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+            child: unix::signal(SignalKind::child())?,
+            #[cfg(test)]
+            given: None,
+        })
+    }
+
+    /// The next one.
+    pub(super) async fn next(&mut self, children: &Children) -> Signal {
+        #[cfg(test)]
+        if let Some(given) = &mut self.given {
+            match given.recv().await {
+                Some(signal) => return signal,
+                None => std::future::pending().await,
+            }
+        }
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => return Signal::HUP,
+                _ = self.interrupt.recv() => return Signal::INT,
+                _ = self.terminate.recv() => return Signal::TERM,
+                _ = self.child.recv() => children.reap_orphans(),
+            }
+        }
+    }
+}
+
+/// A running child.
+struct Running {
+    child: Child,
+    pid: Option<Pid>,
+    revision: u64,
+}
+
+/// Runs the child until it ends, or until `work`, which renders for it, ends with an error. Gives the exit code.
+pub(super) async fn supervise(
+    exec: &Exec,
+    mut progress: watch::Receiver<Progress>,
+    signals: &mut Signals,
+    work: impl Future<Output = Result<(), String>>,
+    children: &Children,
+    clock: &Arc<dyn Clock>,
+    rng: &Arc<dyn Rng>,
+) -> u8 {
+    tokio::pin!(work);
+    let mut running: Option<Running> = None;
+    let mut backoff = Backoff::new(Duration::from_secs(1), STOP_TIME);
+    // The agent was told to end: the child's end is awaited until then.
+    let mut ending: Option<Due> = None;
+    loop {
+        let now = progress.borrow_and_update().clone();
+        if ending.is_none() {
+            let outdated = running.as_ref().is_some_and(|running| running.revision != now.revision);
+            if outdated && exec.restart {
+                if let Some(old) = running.take() {
+                    info!("what was rendered has changed; the child is restarted");
+                    stop(old, exec.stop_signal, children, clock).await;
+                }
+            }
+            if running.is_none() && now.complete {
+                running = start(exec, &now, children);
+                if running.is_none() {
+                    let wait = backoff.next(&**rng);
+                    clock.sleep(wait).await;
+                    if backoff.failures() > 3 {
+                        return 127;
+                    }
+                    continue;
+                }
+                backoff.reset();
+            }
+        }
+        let pid = running.as_ref().and_then(|running| running.pid);
+        let end = async {
+            match &mut running {
+                Some(running) => running.child.wait().await,
+                None => std::future::pending().await,
+            }
+        };
+        let patience = async {
+            match ending {
+                Some(due) => sleep_until(due, &**clock).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            status = end => {
+                children.ended(pid);
+                return status.map_or(1, exit_code);
+            }
+            signal = signals.next(children) => {
+                if pid.is_none() && signal != Signal::HUP {
+                    return 0;
+                }
+                process::signal(pid, signal);
+                if signal != Signal::HUP {
+                    ending = ending.or(Some(Due::after(&**clock, STOP_TIME)));
+                }
+            }
+            () = patience => {
+                warn!("the child does not stop and is killed");
+                process::signal(pid, Signal::KILL);
+                ending = Some(Due::after(&**clock, STOP_TIME));
+            }
+            ended = &mut work => {
+                if let Err(text) = ended {
+                    error!(error = %text, "the agent ends");
+                }
+                if let Some(old) = running.take() {
+                    stop(old, exec.stop_signal, children, clock).await;
+                }
+                return 1;
+            }
+            _ = progress.changed() => {}
+        }
+    }
+}
+
+fn start(exec: &Exec, progress: &Progress, children: &Children) -> Option<Running> {
+    let variables: Vec<_> = progress
+        .variables
+        .iter()
+        .map(|(name, value)| (name.clone(), std::ffi::OsString::from_vec(value.clone())))
+        .collect();
+    match children.spawn(&exec.words, &variables, std::process::Stdio::inherit()) {
+        Ok((child, pid)) => {
+            info!(pid = child.id(), "the child is started");
+            Some(Running { child, pid, revision: progress.revision })
+        }
+        Err(error) => {
+            error!(%error, "the child could not be started");
+            None
+        }
+    }
+}
+
+async fn stop(mut old: Running, signal: Signal, children: &Children, clock: &Arc<dyn Clock>) {
+    process::signal(old.pid, signal);
+    let due = Due::after(&**clock, STOP_TIME);
+    let ended = tokio::select! {
+        _ = old.child.wait() => true,
+        () = sleep_until(due, &**clock) => false,
+    };
+    if !ended {
+        warn!("the child does not stop and is killed");
+        process::signal(old.pid, Signal::KILL);
+        let _ = old.child.wait().await;
+    }
+    children.ended(old.pid);
+}
