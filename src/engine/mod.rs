@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use cx::{Caller, ClientCert, Cx, Frame, RawRequest};
+pub use cx::{Caller, ClientCert, Cx, Frame, RawRequest, page};
 pub use params::{Args, Field, Param, Params, Rest};
 pub use reply::{Alias, Body, Child, Leased, Login, Renewal, Reply};
 pub use routes::{At, Endpoint, Handling, Matched, Routes, Table};
