@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use cx::{Caller, ClientCert, Cx, Frame, RawRequest};
+pub use cx::{Caller, ClientCert, Cx, Frame, RawRequest, page};
 pub use params::{Args, Field, Param, Params, Rest};
 pub use reply::{Alias, Body, Child, Leased, Login, Renewal, Reply};
 pub use routes::{At, Endpoint, Handling, Matched, Routes, Table};
-pub use token_rules::{TokenKind, TokenParams, TokenRules};
+pub use token_rules::{TokenKind, TokenParams, TokenRules, policy_names, show_network};
 
 use crate::barrier::{Txn, View};
 use crate::base::{BoxFuture, Json, MountPath, Result, Ttl};

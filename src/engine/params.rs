@@ -28,15 +28,19 @@ pub struct Field {
 pub struct Args {
     captures: Vec<(&'static str, String)>,
     fields: Map,
+    shadowed: Map,
 }
 
 impl Args {
-    /// Captures win over fields of the same name.
+    /// Captures win over fields of the same name; [`Args::take_rest`] alone still gives those.
     pub fn new(captures: Vec<(&'static str, String)>, mut fields: Map) -> Self {
-        for (name, _) in &captures {
-            fields.remove(*name);
-        }
-        Self { captures, fields }
+        let shadowed = captures.iter().filter_map(|(name, _)| fields.remove_entry(*name)).collect();
+        Self { captures, fields, shadowed }
+    }
+
+    /// Whether a field was sent, be it `null`.
+    pub fn sent(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
     }
 
     /// Takes out one parameter; `null` counts as absent.
@@ -47,9 +51,11 @@ impl Args {
         self.fields.remove(name).filter(|value| *value != Json::Null)
     }
 
-    /// Takes all that is left.
+    /// Takes all that is left. A free-form field may have the name of a capture, such as `path`: it is kept.
     pub fn take_rest(&mut self) -> Map {
-        std::mem::take(&mut self.fields)
+        let mut rest = std::mem::take(&mut self.fields);
+        rest.append(&mut self.shadowed);
+        rest
     }
 
     /// The names that nobody took.
@@ -453,6 +459,7 @@ mod tests {
         let mut args = Args::new(vec![("name", "path".into())], map);
         assert_eq!(Sample::parse(&mut args).unwrap().name.as_str(), "path");
         assert_eq!(args.left().count(), 0);
+        assert!(args.take_rest().contains_key("name"));
     }
 
     #[test]

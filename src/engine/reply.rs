@@ -22,6 +22,10 @@ pub struct Reply {
     pub txn: Option<Txn>,
     /// Wrapped for so long, as the answer to this path, whatever was asked for: for what was wrapped before.
     pub rewrap: Option<(Ttl, String)>,
+    /// How long the data are good for, where no lease stands behind them.
+    pub lease_duration: Option<Ttl>,
+    /// The handle of the secret within, which who gets the answer wrapped may know.
+    pub accessor: Option<String>,
 }
 
 /// The kinds of answer.
@@ -141,7 +145,7 @@ pub struct Renewal {
 
 impl Reply {
     fn of(body: Body, txn: Option<Txn>) -> Self {
-        Self { body, warnings: Vec::new(), status: None, txn, rewrap: None }
+        Self { body, warnings: Vec::new(), status: None, txn, rewrap: None, lease_duration: None, accessor: None }
     }
 
     /// 204, after this change.
@@ -216,6 +220,20 @@ impl Reply {
     #[must_use]
     pub fn rewrapped(mut self, ttl: Ttl, path: String) -> Self {
         self.rewrap = Some((ttl, path));
+        self
+    }
+
+    /// Good for so long, without a lease.
+    #[must_use]
+    pub const fn lasting(mut self, ttl: Ttl) -> Self {
+        self.lease_duration = Some(ttl);
+        self
+    }
+
+    /// With the handle of the secret within.
+    #[must_use]
+    pub fn accessor(mut self, accessor: impl Into<String>) -> Self {
+        self.accessor = Some(accessor.into());
         self
     }
 

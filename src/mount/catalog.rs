@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::barrier::{Txn, View};
 use crate::base::{Error, Result};
 use crate::engine::{AnyEngine, Engine, Mount, Mounted};
+use crate::secrets::kv;
 
 /// Secrets engine or auth method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,9 @@ const fn kind<E: Engine>(class: Class) -> Kind {
 }
 
 /// All of them.
-static KINDS: &[Kind] = &[];
+static KINDS: &[Kind] = &[
+    Kind { class: Class::Secret, word: kv::TYPE, open: kv::open, enable: kv::enable },
+];
 
 /// All types of a class.
 pub fn kinds(class: Class) -> impl Iterator<Item = &'static Kind> {

@@ -1,2 +1,3 @@
 //! The secrets engines that can be mounted.
+
 pub mod kv;

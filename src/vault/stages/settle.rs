@@ -77,15 +77,21 @@ impl Vault {
             }
         };
         response.warnings.extend(reply.warnings);
+        if let Some(ttl) = reply.lease_duration {
+            response.lease_duration = ttl;
+        }
         // What is wrapped must be something: a bare 404 would only hide that nothing was there.
         let asked = recorded.wrap_ttl().map(|ttl| (ttl, recorded.inbound.path.as_str().to_owned()));
         if status < 400
             && let Some((ttl, path)) = reply.rewrap.or(asked)
             && (response.data.is_some() || response.auth.is_some())
         {
-            let (wrapped, rows) = wrap::make(self, &path, response, ttl)?;
+            let (mut wrapped, rows) = wrap::make(self, &path, response, ttl)?;
             for rows in rows {
                 merge(&mut txn, rows);
+            }
+            if let (Some(info), Some(accessor)) = (&mut wrapped.wrap_info, reply.accessor) {
+                info.wrapped_accessor = accessor;
             }
             response = wrapped;
             status = 200;
