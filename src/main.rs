@@ -2,6 +2,13 @@
 
 use std::process::ExitCode;
 
+use warifu::base::wipe::{Wiping, keep_small};
+
+/// Memory is wiped when it is given back: what held a secret holds nothing afterwards.
+#[global_allocator]
+static ALLOCATOR: Wiping = Wiping::system();
+
 fn main() -> ExitCode {
+    keep_small();
     warifu::cli::main(std::env::args_os())
 }

@@ -3,6 +3,7 @@
 //! A command sees the process only through `World`; no file here reads the environment, the clock
 //! or standard streams by itself, so that a test can run any command whole.
 
+mod agent;
 pub mod argv;
 mod audit;
 mod auth;
@@ -47,7 +48,7 @@ use crate::crypto::SystemRng;
 type Face = fn(Vec<OsString>) -> ExitCode;
 
 /// The long-running commands by their first word. They are found before anything of a client is built.
-const FACES: &[(&str, Face)] = &[("server", server::main)];
+const FACES: &[(&str, Face)] = &[("agent", agent::main), ("server", server::main)];
 
 /// Runs the command that the arguments name, the program's name first.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {

@@ -27,6 +27,7 @@ pub struct Kind {
     enable: fn(&Mount, &mut Txn) -> Result<()>,
 }
 
+#[allow(dead_code)]
 const fn kind<E: Engine>(class: Class) -> Kind {
     Kind { class, word: E::TYPE, open: Mounted::<E>::open, enable: E::enable }
 }
@@ -93,18 +94,4 @@ pub fn open(mount: &Mount, view: &View) -> Result<Arc<dyn AnyEngine>> {
     let class = if mount.is_auth() { Class::Auth } else { Class::Secret };
     let kind = kinds(class).find(|k| k.word == mount.kind);
     kind.ok_or_else(|| Error::internal(format!("no engine of type '{}'", shown(&mount.kind))))?.open(mount, view)
-}
-
-#[expect(dead_code, reason = "the first engine will use it")]
-const _: fn(Class) -> Kind = kind::<Never>;
-#[expect(dead_code, reason = "the first engine will replace it")]
-struct Never;
-impl Engine for Never {
-    const TYPE: &'static str = "never";
-    fn routes() -> crate::engine::Routes<Self> {
-        crate::engine::Routes::new("")
-    }
-    fn open(_: &Mount, _: &View) -> Result<Self> {
-        Ok(Self)
-    }
 }

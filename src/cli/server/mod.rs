@@ -100,7 +100,12 @@ fn start(flags: Flags) -> anyhow::Result<()> {
         }
         return Ok(());
     }
+    let hardened = crate::base::process::harden();
+    let files = crate::base::process::raise_open_files();
     let _log = crate::telemetry::Log::start(config.log_level, config.log_format)?;
+    for warning in hardened.into_iter().chain(files.err()) {
+        tracing::warn!("{warning}");
+    }
     for warning in warnings {
         tracing::warn!("{warning}");
     }
