@@ -78,12 +78,11 @@ pub(super) fn recover(dependency: &Dependency, files: &[Vec<u8>], now: Timestamp
     let mut certificates = Vec::new();
     let mut keys = Vec::new();
     for block in files.iter().flat_map(|file| blocks(file)) {
+        // A block that cannot be read is none of ours: the files hold other things too.
         if block.starts_with("-----BEGIN CERTIFICATE-----") {
-            certificates.push((CertificateDer::from_pem_slice(block.as_bytes()).ok()?, block));
+            certificates.extend(CertificateDer::from_pem_slice(block.as_bytes()).ok().map(|der| (der, block)));
         } else if block.contains("PRIVATE KEY-----") {
-            let der = PrivateKeyDer::from_pem_slice(block.as_bytes()).ok()?;
-            let key = rustls::crypto::ring::sign::any_supported_type(&der).ok()?;
-            keys.push((key.public_key()?.as_ref().to_vec(), block));
+            keys.extend(public_key(&block).map(|public| (public, block)));
         }
     }
     let parsed: Vec<(X509Certificate, &String)> =
@@ -99,18 +98,22 @@ pub(super) fn recover(dependency: &Dependency, files: &[Vec<u8>], now: Timestamp
         })
         .max_by_key(|(certificate, ..)| certificate.validity().not_after.timestamp())?;
     let (from, until) = span(leaf)?;
+    // From issuer to issuer; other authorities may lie among the files.
     let mut chain: Vec<&String> = Vec::new();
-    for (certificate, pem) in &parsed {
-        if certificate.is_ca() && !chain.contains(pem) {
-            chain.push(pem);
+    let mut wanted = leaf.issuer();
+    while let Some((issuer, pem)) = parsed.iter().find(|(found, _)| found.is_ca() && found.subject() == wanted) {
+        if chain.contains(pem) {
+            break;
         }
+        chain.push(pem);
+        wanted = issuer.issuer();
     }
-    let issuer = parsed.iter().find(|(certificate, _)| certificate.is_ca() && certificate.subject() == leaf.issuer());
+    let complete = dependency.kind == Kind::Certificate && !chain.is_empty();
     let serial: Vec<String> = leaf.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect();
     let data = Value::map([
         ("certificate", Value::text(pem)),
         ("private_key", Value::text(key)),
-        ("issuing_ca", issuer.map_or(Value::Nil, |(_, pem)| Value::text(pem))),
+        ("issuing_ca", chain.first().map_or(Value::Nil, Value::text)),
         ("ca_chain", Value::list(chain.into_iter().map(Value::text))),
         ("serial_number", Value::text(serial.join(":"))),
         ("expiration", Value::Int(until.as_second())),
@@ -119,7 +122,14 @@ pub(super) fn recover(dependency: &Dependency, files: &[Vec<u8>], now: Timestamp
         Kind::Certificate => pki_cert(&data)?,
         _ => Value::map([("Data", data)]),
     };
-    Some(Recovered { value, from, until, complete: dependency.kind == Kind::Certificate && issuer.is_some() })
+    Some(Recovered { value, from, until, complete })
+}
+
+/// The public half of a private key, as a certificate would hold it.
+fn public_key(pem: &str) -> Option<Vec<u8>> {
+    let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let key = rustls::crypto::ring::sign::any_supported_type(&der).ok()?;
+    key.public_key().map(|public| public.as_ref().to_vec())
 }
 
 /// Whether a certificate has the names that the parameters ask for.

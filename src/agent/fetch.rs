@@ -119,13 +119,13 @@ pub(super) async fn send(client: &Client, request: Request, computed: bool) -> R
         };
     }
     let mut text = format!("the server answered {}", reply.status);
-    if let (Ok(body), false) = (&body, computed) {
-        if let Some(Value::List(errors)) = body.key("errors") {
-            for error in errors.iter().filter_map(Value::as_str) {
-                let line: Vec<&str> = error.split_whitespace().collect();
-                text.push_str(": ");
-                text.extend(line.join(" ").chars().take(TEXT_MAX));
-            }
+    if let (Ok(body), false) = (&body, computed)
+        && let Some(Value::List(errors)) = body.key("errors")
+    {
+        for error in errors.iter().filter_map(Value::as_str) {
+            let line: Vec<&str> = error.split_whitespace().collect();
+            text.push_str(": ");
+            text.extend(line.join(" ").chars().take(TEXT_MAX));
         }
     }
     Err(Failure { text, status: Some(reply.status) })

@@ -18,6 +18,9 @@ use crate::client::{Client, Request};
 /// The least time between two looks at a token that somebody suspects.
 const SUSPICION_WAIT: Duration = Duration::from_secs(30);
 
+/// The least time between two renewals, however short a token's life is.
+const RENEWAL_MIN: Duration = Duration::from_secs(1);
+
 /// A client with a token, and the how-manieth token it is.
 #[derive(Clone)]
 pub(super) struct Session {
@@ -70,10 +73,15 @@ impl Login {
     /// A login failed and the configuration wants the end then.
     pub(super) async fn run(mut self, sessions: watch::Sender<Option<Session>>) -> Result<Infallible, String> {
         let mut serial = 0;
+        let mut last: Option<Secret<String>> = None;
         loop {
             let token = self.login().await?;
-            serial += 1;
-            info!(serial, "logged in");
+            // A file of a token gives the same one again, until somebody changes it.
+            if !last.as_ref().is_some_and(|last| last.same_as(token.secret.reveal().as_bytes())) {
+                serial += 1;
+                info!(serial, "logged in");
+            }
+            last = Some(token.secret.clone());
             let client = self.bare().with_token(Some(token.secret.clone())).map_err(|error| error.to_string())?;
             let client = client.with_namespace(self.client.namespace().map(str::to_owned));
             let filled = self.fill_sinks(&client, &token).await;
@@ -150,7 +158,8 @@ impl Login {
         let mut time = token.time;
         let mut backoff = Backoff::new(self.config.backoff_min, self.config.backoff_max);
         let mut end = time.map(|time| Due::after(&*self.clock, time));
-        let mut next = time.map(|time| Due::after(&*self.clock, share(time, 600, 700, &*self.rng)));
+        let renewal = |time| Due::after(&*self.clock, share(time, 600, 700, &*self.rng).max(RENEWAL_MIN));
+        let mut next = time.map(renewal);
         let mut sinks = Backoff::new(self.config.backoff_min, self.config.backoff_max);
         let mut sinks_next = Due::after(&*self.clock, sinks.next(&*self.rng));
         let mut looked = Due::after(&*self.clock, Duration::ZERO);
@@ -195,7 +204,7 @@ impl Login {
                     let short = matches!((first, time), (Some(first), Some(time)) if time < first / 3);
                     let Some(time) = time.filter(|_| !short) else { return };
                     end = Some(Due::after(&*self.clock, time));
-                    next = Some(Due::after(&*self.clock, share(time, 600, 700, &*self.rng)));
+                    next = Some(renewal(time));
                 }
                 Err(failure) if failure.is_refusal() => {
                     warn!(error = %failure, "the token cannot be renewed");
@@ -268,10 +277,8 @@ impl Memory {
                 } else {
                     self.secret_id = Some(line)
                 }
-                if remove {
-                    if let Err(error) = std::fs::remove_file(path) {
-                        warn!(path = %path.display(), %error, "the file of the secret id could not be removed");
-                    }
+                if remove && let Err(error) = std::fs::remove_file(path) {
+                    warn!(path = %path.display(), %error, "the file of the secret id could not be removed");
                 }
             }
             Err(error) if self.secret_id.is_none() && self.wrapping_token.is_none() => {

@@ -370,10 +370,10 @@ impl Renderer {
         }
         self.changed = true;
         self.gathered_until.get_or_insert_with(|| Due::after(&*self.tools.clock, COMMAND_WAIT));
-        if let Some(command) = &config.command {
-            if !self.gathered.contains(command) {
-                self.gathered.push(command.clone());
-            }
+        if let Some(command) = &config.command
+            && !self.gathered.contains(command)
+        {
+            self.gathered.push(command.clone());
         }
     }
 
@@ -467,10 +467,10 @@ impl Renderer {
             }
             self.revision += 1;
         }
-        if self.running.is_empty() {
-            if let Some(command) = self.commands.pop_front() {
-                self.running.spawn(run_command(command, self.tools.children.clone(), self.tools.clock.clone()));
-            }
+        if self.running.is_empty()
+            && let Some(command) = self.commands.pop_front()
+        {
+            self.running.spawn(run_command(command, self.tools.children.clone(), self.tools.clock.clone()));
         }
         let complete = self.entries.iter().all(|entry| entry.rendered) && !self.changed;
         let told = progress.borrow().revision == self.revision && progress.borrow().complete >= complete;

@@ -89,11 +89,12 @@ pub(super) async fn supervise(
         let now = progress.borrow_and_update().clone();
         if ending.is_none() {
             let outdated = running.as_ref().is_some_and(|running| running.revision != now.revision);
-            if outdated && exec.restart {
-                if let Some(old) = running.take() {
-                    info!("what was rendered has changed; the child is restarted");
-                    stop(old, exec.stop_signal, children, clock).await;
-                }
+            if outdated
+                && exec.restart
+                && let Some(old) = running.take()
+            {
+                info!("what was rendered has changed; the child is restarted");
+                stop(old, exec.stop_signal, children, clock).await;
             }
             if running.is_none() && now.complete {
                 running = start(exec, &now, children);

@@ -319,7 +319,7 @@ async fn a_wrapped_secret_id_opens_once_and_only_if_made_where_it_should_be() {
     world.nothing_more().await;
     world.state().away = false;
     world.until("in", Duration::from_secs(1), || world.text("out") == "in\n").await;
-    assert!(world.state().wrapped.get("hvs.right").is_none());
+    assert!(!world.state().wrapped.contains_key("hvs.right"));
     agent.kill().await;
     // The same one again, in another agent.
     let again = World { folder: tempfile::tempdir().unwrap(), ..world };
@@ -463,7 +463,13 @@ async fn a_good_certificate_survives_restart_and_hangup() {
     let world = World::new().await;
     let issued = || world.state().count_of("PUT pki/issue/app");
     world.secret("app", json!({ "password": "one" }));
-    let config = [template("cert", CERT, "command = \"echo x >> DIR/commands\""), template("out", PLAIN, "")].concat();
+    let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----";
+    let config = [
+        template("junk", junk, ""),
+        template("cert", CERT, "command = \"echo x >> DIR/commands\""),
+        template("out", PLAIN, ""),
+    ]
+    .concat();
     let agent = world.agent(&config);
     world.until("rendered", Duration::from_millis(200), || world.text("commands").lines().count() == 1).await;
     let first = world.text("cert");
@@ -589,6 +595,51 @@ async fn a_token_from_a_file_serves() {
     world.has("out", "one\n").await;
     agent.signals.send(Signal::TERM).unwrap();
     assert_eq!(agent.end().await, Ok(0));
+}
+
+#[tokio::test]
+async fn the_same_token_from_a_file_is_no_new_token() {
+    let world = World::new().await;
+    world.state().token_ttl = 100;
+    world.state().token_renewable = false;
+    world.state().tokens.insert("hvs.given".to_owned());
+    world.write("given", "hvs.given\n");
+    let text = format!(
+        r#"vault {{ address = "{}" }} auto_auth {{ method "token_file" {{ config {{ token_file_path = "DIR/given" }} }} }} {}"#,
+        world.fake.address,
+        template("out", r#"{{ with secret "database/creds/app" }}{{ .Data.username }}{{ end }}"#, "")
+    );
+    let agent = world.agent_of(&text);
+    let step = Duration::from_secs(1);
+    world.until("looked at", step, || world.state().count_of("GET auth/token/lookup-self") >= 4).await;
+    assert_eq!(world.state().count_of("GET database/creds/app"), 1);
+    world.state().tokens.insert("hvs.other".to_owned());
+    world.write("given", "hvs.other\n");
+    world.until("the other", step, || world.state().count_of("GET database/creds/app") == 2).await;
+    agent.kill().await;
+}
+
+#[tokio::test]
+async fn a_template_may_wait_for_more_changes() {
+    let world = World::new().await;
+    world.secret("app", json!({ "password": "one" }));
+    let agent = world.agent(&template("out", PLAIN, "wait { min = \"5s\" max = \"8s\" }"));
+    world.has("out", "one\n").await;
+    let change = async |text: &str| {
+        world.secret("app", json!({ "password": text }));
+        let before = world.state().count_of("GET kv/data/app");
+        agent.signals.send(Signal::HUP).unwrap();
+        world.until("a fetch", Duration::ZERO, || world.state().count_of("GET kv/data/app") > before).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    change("two").await;
+    world.clock.advance(Duration::from_secs(4));
+    change("three").await;
+    assert_eq!(world.text("out"), "one\n");
+    // The least wait has begun anew, the most has not.
+    world.clock.advance(Duration::from_millis(4500));
+    world.until("three", Duration::ZERO, || world.text("out") == "three\n").await;
+    agent.kill().await;
 }
 
 #[tokio::test]

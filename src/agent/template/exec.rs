@@ -219,10 +219,8 @@ impl<'a> Exec<'a> {
             other => return Err(self.error(at, format!("range can't iterate over {}", other.kind()))),
         }
         let mut flow = Flow::On;
-        if !ran {
-            if let Some(otherwise) = &branch.otherwise {
-                flow = self.list(otherwise, dot)?;
-            }
+        if !ran && let Some(otherwise) = &branch.otherwise {
+            flow = self.list(otherwise, dot)?;
         }
         self.variables.truncate(scope);
         self.depth -= 1;

@@ -5,6 +5,9 @@ use super::value::Value;
 /// The widest field and the most digits that a verb may ask for.
 const WIDTH_MAX: i64 = 1_000_000;
 
+/// No `f64` has more decimal digits than this, before or behind its point.
+const FLOAT_DIGITS_MAX: usize = 1100;
+
 /// What went over the bound given for the output.
 #[derive(Debug)]
 pub(super) struct TooLong;
@@ -411,15 +414,12 @@ impl Verb {
                 return self.pad(out, &text);
             }
             'U' => {
-                let mut text = format!(
-                    "U+{:0width$X}",
-                    n,
-                    width = usize::try_from(self.precision.unwrap_or(4).max(4)).unwrap_or(4)
-                );
-                if self.sharp {
-                    if let Some(c) = u32::try_from(n).ok().and_then(char::from_u32).filter(|c| is_printable(*c)) {
-                        text.push_str(&format!(" '{c}'"));
-                    }
+                let digits = format!("{n:X}");
+                let least = usize::try_from(self.precision.unwrap_or(4).max(4)).unwrap_or(4);
+                let mut text = format!("U+{}{digits}", "0".repeat(least.saturating_sub(digits.len())));
+                let c = u32::try_from(n).ok().and_then(char::from_u32).filter(|c| self.sharp && is_printable(*c));
+                if let Some(c) = c {
+                    text.push_str(&format!(" '{c}'"));
                 }
                 let spaces = Verb { zero: false, ..self.clone() };
                 return spaces.pad(out, text.as_bytes());
@@ -463,7 +463,7 @@ impl Verb {
         };
         let sign = if negative {
             "-"
-        } else if self.plus || text == "Inf" && letter != 'v' && self.plus {
+        } else if self.plus {
             "+"
         } else if self.space {
             " "
@@ -490,6 +490,16 @@ pub(super) fn float_text(f: f64, form: char, precision: Option<usize>) -> String
     }
     if f.is_infinite() {
         return if f > 0.0 { "Inf".to_owned() } else { "-Inf".to_owned() };
+    }
+    if let Some(p) = precision.filter(|p| *p > FLOAT_DIGITS_MAX) {
+        // Behind the last digit that can differ from zero there are zeros only, which `g` does not show.
+        let text = float_text(f, form, Some(FLOAT_DIGITS_MAX));
+        let zeros = "0".repeat(p - FLOAT_DIGITS_MAX);
+        return match (form, text.find(['e', 'E'])) {
+            ('f', _) => text + &zeros,
+            ('e' | 'E', Some(at)) => format!("{}{zeros}{}", &text[..at], &text[at..]),
+            _ => text,
+        };
     }
     match (form, precision) {
         ('f', Some(precision)) => format!("{f:.precision$}"),

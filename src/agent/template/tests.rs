@@ -202,6 +202,106 @@ fn recursion_ends_before_the_stack_does() {
 }
 
 #[test]
+fn enormous_widths_and_precisions_are_bearable() {
+    assert_eq!(render("{{ printf \"%.100000f\" 1.5 | len }}"), "100002");
+    assert_eq!(render("{{ printf \"%.100000e\" 1.5 | len }}"), "100006");
+    assert_eq!(render("{{ printf \"%.100000g\" 1.5 }}"), "1.5");
+    assert_eq!(render("{{ printf \"%.100000d\" 5 | len }}{{ printf \"%100000U\" 5 | len }}"), "100000100000");
+    assert_eq!(render("{{ printf \"%.100000U\" 5 | len }} {{ printf \"%.100000x\" \"ab\" }}"), "100002 6162");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_source_makes_it_panic(pieces in proptest::collection::vec(0..PIECES.len(), 0..40), noise in "\\PC{0,8}") {
+        let source: String = pieces.into_iter().map(|i| if PIECES[i] == "NOISE" { noise.as_str() } else { PIECES[i] }).collect();
+        let limits = Limits { steps: 2000, depth: 40, bytes: 100_000 };
+        let mut host = with_secret(r#"{"Data":{"data":{"a":[1,2.5,"x",null,{"b":"c"}]}}}"#);
+        let _ = try_with(&source, &mut host, &limits);
+    }
+}
+
+/// What the random sources are made of.
+const PIECES: &[&str] = &[
+    "{{",
+    "}}",
+    "{{- ",
+    " -}}",
+    "{{ ",
+    " }}",
+    " ",
+    "\n",
+    "x",
+    "NOISE",
+    ".",
+    ".a",
+    ".Data",
+    "$",
+    "$x",
+    " := ",
+    " = ",
+    "(",
+    ")",
+    "|",
+    ",",
+    "if ",
+    "else ",
+    "{{ else }}",
+    "{{ end }}",
+    "{{ if 1 }}",
+    "{{ range $i, $v := ",
+    "{{ with ",
+    "{{ break }}",
+    "{{ define \"d\" }}",
+    "{{ template \"d\" . }}",
+    "{{ block \"b\" 1 }}",
+    "secret \"kv/data/app\"",
+    "(secret \"kv/data/app\").Data.data.a",
+    "index ",
+    "slice ",
+    "printf \"%[2]*.3[1]f%-+# 08.*d%q%x\" ",
+    "printf ",
+    "print ",
+    "len ",
+    "eq ",
+    "lt ",
+    "and ",
+    "or ",
+    "not ",
+    "call ",
+    "html ",
+    "1",
+    "-1",
+    "0x1F",
+    "1e9",
+    "99999999",
+    "\"é☃\"",
+    "`raw`",
+    "'c'",
+    "nil",
+    "true",
+    "\"a,b\"",
+    "split \",\" ",
+    "join ",
+    "toJSON ",
+    "toYAML ",
+    "parseJSON ",
+    "replaceAll ",
+    "indent ",
+    "timestamp ",
+    "\"2006 Jan .000 é\"",
+    "loop ",
+    "add ",
+    "explode ",
+    "regexReplaceAll \"(.)\" ",
+    "trim ",
+    "toTitle ",
+    "base64Decode ",
+    "/*",
+    "*/",
+    "{{/* c */}}",
+];
+
+#[test]
 fn a_pass_finds_all_dependencies_that_are_sure() {
     let pending = |source: &str, host: &mut World| match try_with(source, host, &Limits::default()).unwrap() {
         Outcome::Pending(pending) => pending.into_iter().map(|d| d.path).collect::<Vec<_>>(),
