@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request};
@@ -104,7 +104,7 @@ fn operation(method: &Method, query: &mut Map) -> Result<Operation> {
         "PATCH" => Operation::Patch,
         "DELETE" => Operation::Delete,
         "OPTIONS" => return Err(Error::invalid("cross-origin requests are not enabled")),
-        _ => return Err(Error::UnsupportedOperation),
+        _ => return Err(Error::Method),
     };
     Ok(operation)
 }
@@ -137,19 +137,38 @@ fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Ttl>> {
 
 /// Reads the body within its limits of size and time.
 async fn read(incoming: Incoming, headers: &HeaderMap, connection: &Connection) -> Result<Vec<u8>> {
-    let limit = connection.rules.max_request_size;
-    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > limit as u64) {
-        return Err(Error::TooLarge);
-    }
-    let whole = Limited::new(incoming, limit).collect();
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let whole = collect(incoming, announced.unwrap_or(0), connection.rules.max_request_size);
     match tokio::time::timeout(connection.rules.read_timeout, whole).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes().to_vec()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Error::TooLarge),
-        Ok(Err(_)) => Err(Error::invalid("the body could not be read")),
+        Ok(body) => body,
         Err(_) => Err(Error::invalid("the body took too long")),
     }
 }
+
+/// What is too long is read on for a while and dropped: a client that is still writing would not see the answer.
+async fn collect(mut incoming: Incoming, announced: usize, limit: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(announced.min(limit).min(FIRST_PIECE));
+    let mut length = 0usize;
+    while let Some(frame) = incoming.frame().await {
+        let frame = frame.map_err(|_| Error::invalid("the body could not be read"))?;
+        let Some(data) = frame.data_ref() else { continue };
+        length = length.saturating_add(data.len());
+        if length > limit.max(announced).saturating_add(limit) || announced > DRAINED {
+            return Err(Error::TooLarge);
+        }
+        if length <= limit && announced <= limit {
+            bytes.extend_from_slice(data);
+        } else {
+            bytes = Vec::new();
+        }
+    }
+    if length > limit || announced > limit { Err(Error::TooLarge) } else { Ok(bytes) }
+}
+
+/// Room for a body before its first byte is there: what it announces is only a promise.
+const FIRST_PIECE: usize = 64 << 10;
+/// A body of more than this is not read to its end to be polite.
+const DRAINED: usize = 128 << 20;
 
 /// Reads a body: JSON whatever the media type says, unless it says form and does not look like JSON.
 fn parse(bytes: &[u8], media_type: &str) -> Result<Map> {

@@ -1,6 +1,6 @@
 //! An answer becomes bytes. What an engine said comes here only as an [`Outbound`](super::Answer): recorded and released.
 
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use super::Answer;
@@ -54,10 +54,9 @@ pub fn nothing() -> Response<Body> {
 
 /// The answer to a path that is not below `/v1/`.
 pub fn elsewhere(path: &str) -> Response<Body> {
-    if path == "/" {
-        let mut answer = response(307, None, Vec::new());
-        answer.headers_mut().insert(LOCATION, HeaderValue::from_static("/ui/"));
-        return answer;
+    // The web page is not there yet: what it would answer is what a server without one answers.
+    if path == "/" || path.starts_with("/ui") {
+        return response(404, Some(HeaderValue::from_static("text/plain; charset=utf-8")), b"404 page not found\n".to_vec());
     }
     errors(404, &[])
 }

@@ -82,7 +82,7 @@ async fn respond(node: &Arc<Node>, request: Request<Incoming>, connection: &Conn
             let args = Args::new(Vec::new(), body(incoming, connection).await?);
             ceremony(control.as_ref(), path, &parts.method, args).await
         }
-        _ => Err(Error::UnsupportedOperation),
+        _ => Err(Error::Method),
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Error {
     UnsupportedPath,
     /// The path has no such operation.
     UnsupportedOperation,
+    /// No path has such an HTTP method.
+    Method,
     /// The request body is too large.
     TooLarge,
     /// The request body is of a kind that is not read.
@@ -66,7 +68,7 @@ impl Error {
             Self::Invalid(_) => 400,
             Self::BadToken | Self::Denied | Self::Forbidden(_) => 403,
             Self::NotFound(_) | Self::NoHandler(_) | Self::UnsupportedPath => 404,
-            Self::UnsupportedOperation => 405,
+            Self::UnsupportedOperation | Self::Method => 405,
             Self::TooLarge => 413,
             Self::MediaType(_) => 415,
             Self::RateLimited => 429,
@@ -87,6 +89,7 @@ impl Error {
             Self::NoHandler(path) => vec![format!("no handler for route \"{path}\". route entry not found.")],
             Self::UnsupportedPath => vec!["1 error occurred:\n\t* unsupported path\n\n".into()],
             Self::UnsupportedOperation => vec!["1 error occurred:\n\t* unsupported operation\n\n".into()],
+            Self::Method => Vec::new(),
             Self::TooLarge => vec!["http: request body too large".into()],
             Self::RateLimited => vec!["request path rate limit quota exceeded".into()],
             Self::Conflict => vec!["too many writers at once, try again".into()],

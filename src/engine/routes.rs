@@ -87,6 +87,10 @@ impl Endpoint {
         self.operations[operation as usize].as_ref()
     }
 
+    fn rest_is_empty(&self, captures: &[(&'static str, String)]) -> bool {
+        matches!(self.parts.last(), Some(Part::Rest(_))) && captures.last().is_some_and(|(_, text)| text.is_empty())
+    }
+
     /// Greater for the more specific of two patterns.
     fn weight(&self) -> Vec<u8> {
         let weigh = |part: &Part| match part {
@@ -324,7 +328,12 @@ impl Table {
                 continue;
             }
             let Some((captures, folds)) = capture(&endpoint.parts, below) else { continue };
-            known = true;
+            // A rest behind other words stands for something, unless names are asked for.
+            if !list && endpoint.parts.len() > 1 && endpoint.rest_is_empty(&captures) {
+                continue;
+            }
+            // What has no names to list is, for LIST, not there.
+            known |= !list;
             if endpoint.handling(operation).is_none() {
                 continue;
             }

@@ -215,7 +215,7 @@ pub fn show(mount: &Mount) -> Json {
         ("local", mount.local.into()),
         ("seal_wrap", mount.seal_wrap.into()),
         ("external_entropy_access", false.into()),
-        ("options", if options.is_empty() { Json::Null } else { options.into() }),
+        ("options", options.into()),
         ("config", config.into()),
         ("plugin_version", "".into()),
         ("running_plugin_version", concat!("v", env!("CARGO_PKG_VERSION"), "+builtin.warifu").into()),
@@ -439,7 +439,8 @@ fn change(cx: &Cx<Sys>, class: Class, path: &MountPath, p: Write) -> Result<Repl
         txn.merge(crate::secrets::kv::upgrade(&view, cx.now())?);
     }
     txn.put(&table_key(), &stored)?;
-    Ok(Reply::empty(txn))
+    let reply = Reply::empty(txn);
+    Ok(if upgrading { reply.warning("The data is versioned from now on; each secret is its first version.") } else { reply })
 }
 
 async fn disable(cx: &Cx<Sys>, class: Class, path: &str) -> Result<Reply> {

@@ -138,6 +138,15 @@ fn make(cx: &Cx<TokenEngine>, p: Create, role: Option<Role>, orphan: bool) -> Re
     login.policies = policies(&parent, asked, role.as_ref(), trusted, no_default)?;
     login.no_default_policy = no_default || !wants_default(&login, role.as_ref());
     let root = login.policies.iter().any(|p| p == "root");
+    if root {
+        // What may do everything gains nothing by more.
+        login.policies = vec!["root".into()];
+    }
+    if role.is_some() && !login.renewable {
+        // The role's hard end is the end that such a token has anyway.
+        login.ttl = login.ttl.or(cx.limits.default_ttl).capped(login.explicit_max_ttl);
+        login.explicit_max_ttl = Ttl::ZERO;
+    }
     if root && !parent.is_root() {
         return Err(Error::invalid("root tokens may not be created without parent token being root"));
     }
@@ -193,9 +202,9 @@ fn kind(role: Option<&Role>, asked: Option<&str>) -> Result<TokenKind> {
 /// A text that can be a token: long enough not to be guessed, and nothing that a path or a header would stumble over.
 fn checked_id(id: Secret<String>) -> Result<Secret<String>> {
     let text = id.reveal();
-    let fits = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if !fits || text.len() > limits::NAME_BYTES || text.starts_with("hvb.") || text.starts_with("b.") {
-        return Err(Error::invalid("a token's id has letters, digits, '-', '_' and '.' only, and no prefix of a batch token"));
+    let fits = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if !fits || text.len() > limits::NAME_BYTES {
+        return Err(Error::invalid("a token's id has letters, digits, '-' and '_' only"));
     }
     Ok(id)
 }

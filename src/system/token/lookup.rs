@@ -98,7 +98,7 @@ fn show(cx: &Cx<TokenEngine>, token: &Token, text: &str) -> Result<Reply> {
         data.insert("period".into(), token.period.seconds().into());
     }
     if !token.bound_cidrs.is_empty() {
-        let cidrs: Vec<String> = token.bound_cidrs.iter().map(ToString::to_string).collect();
+        let cidrs: Vec<String> = token.bound_cidrs.iter().map(crate::engine::show_network).collect();
         data.insert("bound_cidrs".into(), cidrs.into());
     }
     Ok(Reply::data(data))
