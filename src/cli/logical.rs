@@ -150,8 +150,13 @@ pub async fn help(cx: &mut Cx<'_, '_>, path: &str) -> Outcome {
     if !cx.is_table() {
         return cx.value(&reply.data);
     }
-    let text = reply.text("help")?.trim_end().to_owned();
-    cx.say(&text)
+    match reply.field("help").and_then(Value::as_str) {
+        Some(text) => {
+            let text = text.trim_end().to_owned();
+            cx.say(&text)
+        }
+        None => Err(Failure::Remote(format!("No help found for {path}"))),
+    }
 }
 
 /// Writes, and says so or shows the answer.

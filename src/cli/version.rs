@@ -1,7 +1,6 @@
 //! What this program calls itself. Clients parse the first line.
 
-/// The version of Vault's API that is spoken here; seal-status, health and the command line agree on it.
-pub const VAULT_API_VERSION: &str = "1.18.0";
+use crate::API_VERSION;
 
 /// Our own version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -9,9 +8,9 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The line for a program that was called by this name: who asks for `vault` gets Vault's form.
 pub fn line(program: &str) -> String {
     if program == "vault" {
-        format!("Vault v{VAULT_API_VERSION} (warifu {VERSION})")
+        format!("Vault v{API_VERSION} (warifu {VERSION})")
     } else {
-        format!("warifu v{VERSION} (Vault API {VAULT_API_VERSION})")
+        format!("warifu v{VERSION} (Vault API {API_VERSION})")
     }
 }
 
