@@ -33,6 +33,7 @@ pub fn answers(
         "sys/generate-root" | "sys/generate-root/attempt" | "sys/generate-root/update" => {
             open(node, connection, false) && !has_token(request)
         }
+        "sys/seal" | "sys/step-down" => !matches!(*method, Method::POST | Method::PUT),
         // HEAD is for health alone.
         _ => method == Method::HEAD,
     }

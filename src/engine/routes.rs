@@ -328,8 +328,8 @@ impl Table {
                 continue;
             }
             let Some((captures, folds)) = capture(&endpoint.parts, below) else { continue };
-            // A rest behind other words stands for something, unless names are asked for.
-            if !list && endpoint.parts.len() > 1 && endpoint.rest_is_empty(&captures) {
+            // A rest that is nothing is for another pattern, where one ends there.
+            if !list && known && endpoint.rest_is_empty(&captures) {
                 continue;
             }
             // What has no names to list is, for LIST, not there.

@@ -224,7 +224,7 @@ fn a_denial_says_which_line_of_which_policy() {
     assert_eq!(others, ["kv/+", "*"]);
     let limited = super::acl("path \"x\" { capabilities = [\"update\"] denied_parameters = { \"A\" = [] } }");
     let (at, json) = (path("x"), Json::parse(b"{\"a\": \"hunter2\"}").unwrap());
-    let explained = limited.explain(&Query { parameters: Some(&json), ..Query::new(Operation::Update, &at) });
+    let explained = limited.explain(&Query { parameters: json.as_object(), ..Query::new(Operation::Update, &at) });
     assert_eq!((explained.reason, explained.parameter.as_deref()), (Some(Reason::ParameterDenied), Some("a")));
     assert!(!format!("{limited:?}").contains("hunter2"));
 }

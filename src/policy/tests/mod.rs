@@ -42,7 +42,7 @@ fn may(acl: &Acl, operation: Operation, at: &str) -> bool {
 
 fn with(acl: &Acl, operation: Operation, body: &str) -> Option<Reason> {
     let (path, json) = (path("x"), Json::parse(body.as_bytes()).unwrap());
-    reason(acl, &Query { parameters: Some(&json), ..Query::new(operation, &path) })
+    reason(acl, &Query { parameters: json.as_object(), ..Query::new(operation, &path) })
 }
 
 fn wrapped(acl: &Acl, seconds: Option<u64>) -> Option<Reason> {
