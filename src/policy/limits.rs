@@ -315,7 +315,7 @@ mod tests {
                 allowing("p", vec![wanted.clone()]).admit(Some(&given)),
                 expected,
                 "{wanted:?} {}",
-                Json::Object(given).text()
+                Json::Object(given.clone()).text()
             );
         }
     }
