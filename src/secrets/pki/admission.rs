@@ -338,14 +338,14 @@ fn check_name(role: &Role, name: &AltName, facts: &Facts) -> Result<()> {
     Err(Error::invalid(match name {
         AltName::Dns(name) => format!("subject alternate name {} not allowed by this role", quoted(name)),
         AltName::Email(name) => format!("email address {} not allowed by this role", quoted(name)),
-        AltName::Ip(_) if !role.allow_ip_sans => {
-            "IP Subject Alternative Names are not allowed in this role".to_owned()
-        }
+        AltName::Ip(_) if !role.allow_ip_sans => "IP Subject Alternative Names are not allowed in this role".to_owned(),
         AltName::Ip(address) => format!("IP Subject Alternative Name '{address}' is not in this role's networks"),
         AltName::Uri(_) if role.allowed_uri_sans.is_empty() => {
             "URI Subject Alternative Names are not allowed in this role, but one was provided".to_owned()
         }
-        AltName::Uri(_) => "URI Subject Alternative Names were provided, but one is not allowed by this role".to_owned(),
+        AltName::Uri(_) => {
+            "URI Subject Alternative Names were provided, but one is not allowed by this role".to_owned()
+        }
         AltName::Other(oid, _) => format!("other SAN of type {oid} not allowed by this role"),
         AltName::Unsupported(kind) => format!("an alternative name of the kind {kind} is not supported"),
     }))
@@ -433,7 +433,11 @@ fn quoted(text: &str) -> String {
 ///
 /// # Errors
 /// [`Error::Invalid`] for usages that are none.
-pub fn verbatim_role(of: Option<Role>, key_usage: Option<Vec<String>>, ext: (Vec<String>, Vec<String>)) -> Result<Role> {
+pub fn verbatim_role(
+    of: Option<Role>,
+    key_usage: Option<Vec<String>>,
+    ext: (Vec<String>, Vec<String>),
+) -> Result<Role> {
     let of = of.unwrap_or_default();
     let all = || vec!["*".to_owned()];
     let wide = Role {

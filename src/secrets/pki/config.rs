@@ -1,7 +1,7 @@
 //! `config/urls`, `config/cluster`, `config/issuers`, `config/keys`.
 
 use super::Pki;
-use super::issuer::{Cluster, IssuersConfig, KeysConfig, Urls, What, find, find_key, issuer_key, key_key};
+use super::issuer::{Cluster, IssuersConfig, KeysConfig, Urls, find, find_key, issuer_key, key_key};
 use super::store::config_key;
 use crate::base::{Error, Json, Result};
 use crate::engine::{Cx, Reply};

@@ -364,7 +364,8 @@ impl Making {
 /// The algorithm of this name, if a key of this kind has it.
 pub fn algorithm_of(kind: KeyKind, name: &str) -> Option<SignatureAlgorithm> {
     let own = SignatureAlgorithm::for_key(kind, None, false).ok()?;
-    let rsa = Hash::ALL.into_iter().flat_map(|hash| [SignatureAlgorithm::RsaPkcs1(hash), SignatureAlgorithm::RsaPss(hash)]);
+    let rsa =
+        Hash::ALL.into_iter().flat_map(|hash| [SignatureAlgorithm::RsaPkcs1(hash), SignatureAlgorithm::RsaPss(hash)]);
     let all: Vec<SignatureAlgorithm> = if matches!(kind, KeyKind::Rsa(_)) { rsa.collect() } else { vec![own] };
     all.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
 }

@@ -167,7 +167,8 @@ async fn signed(
 
 /// Signs a root's certificate again, under this issuer: who trusts the old root then trusts what the new one signs.
 pub async fn sign_self_issued(cx: Cx<Pki>, p: SignSelfIssued) -> Result<Reply> {
-    let pem = p.certificate.filter(|pem| !pem.is_empty()).ok_or_else(|| Error::invalid("no certificate was provided"))?;
+    let pem =
+        p.certificate.filter(|pem| !pem.is_empty()).ok_or_else(|| Error::invalid("no certificate was provided"))?;
     let old = Certificate::from_pem(&pem)?;
     if !old.is_ca() || old.subject() != old.issuer() {
         return Err(Error::invalid("the certificate is not a CA's that issued itself"));

@@ -1,6 +1,7 @@
 //! `issuers/`, `issuer/:ref`, `keys/`, `key/:ref`: what a mount has, and its names and settings.
 
 use super::Pki;
+use super::config::{UrlParams, changed_urls};
 use super::issuer::{self, Issuer, IssuersConfig, KeysConfig, Usage, What, find, find_key, issuer_key, key_key};
 use super::lifetime::Beyond;
 use super::output::FormatParams;
@@ -8,7 +9,6 @@ use super::read::OneIssuer;
 use super::role::Role;
 use super::root::{KeyParams, Origin, ca_key};
 use super::store::{config_key, role_key, roles_key};
-use super::config::{UrlParams, changed_urls};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Result};
 use crate::crypto::x509::Certificate;

@@ -153,18 +153,14 @@ fn public_routes(routes: Routes<Pki>) -> Routes<Pki> {
         .at("cert/{serial}", "A certificate.", |at| at.read(read::cert).public())
         .at("cert/{serial}/raw", "A certificate, in DER.", |at| at.read(read::cert_raw).public())
         .at("cert/{serial}/raw/pem", "A certificate, in PEM.", |at| at.read(read::cert_raw_pem).public())
-        .at("issuer/{issuer_ref}/json", "An issuer's certificate and chain.", |at| {
-            at.read(read::issuer_json).public()
-        })
+        .at("issuer/{issuer_ref}/json", "An issuer's certificate and chain.", |at| at.read(read::issuer_json).public())
         .at("issuer/{issuer_ref}/der", "An issuer's certificate, in DER.", |at| at.read(read::issuer_der).public())
         .at("issuer/{issuer_ref}/pem", "An issuer's certificate, in PEM.", |at| at.read(read::issuer_pem).public())
 }
 
 fn list_routes(routes: Routes<Pki>) -> Routes<Pki> {
     routes
-        .at("config/crl", "The settings of revocation lists.", |at| {
-            at.read(crl::read_config).update(crl::write_config)
-        })
+        .at("config/crl", "The settings of revocation lists.", |at| at.read(crl::read_config).update(crl::write_config))
         .at("crl", "The default issuer's list, in DER.", |at| at.read(crl::der).public())
         .at("crl/pem", "The default issuer's list, in PEM.", |at| at.read(crl::in_pem).public())
         .at("crl/delta", "The default issuer's delta list, in DER.", |at| at.read(crl::delta_der).public())
@@ -174,9 +170,7 @@ fn list_routes(routes: Routes<Pki>) -> Routes<Pki> {
         .at("issuer/{issuer_ref}/crl", "An issuer's list.", |at| at.read(crl::issuer_json).public())
         .at("issuer/{issuer_ref}/crl/der", "An issuer's list, in DER.", |at| at.read(crl::issuer_der).public())
         .at("issuer/{issuer_ref}/crl/pem", "An issuer's list, in PEM.", |at| at.read(crl::issuer_pem).public())
-        .at("issuer/{issuer_ref}/crl/delta", "An issuer's delta list.", |at| {
-            at.read(crl::issuer_delta_json).public()
-        })
+        .at("issuer/{issuer_ref}/crl/delta", "An issuer's delta list.", |at| at.read(crl::issuer_delta_json).public())
         .at("issuer/{issuer_ref}/crl/delta/der", "An issuer's delta list, in DER.", |at| {
             at.read(crl::issuer_delta_der).public()
         })

@@ -181,6 +181,8 @@ mod tests {
     #[test]
     fn patterns() {
         assert!(glob("*", "") && glob("a*", "a") && glob("*a", "ba") && glob("a*c*e", "abcde") && glob("a", "a"));
-        assert!(!glob("a", "ab") && !glob("a*a", "a") && !glob("ab*ba", "aba") && !glob("", "a") && !glob("a*b*c", "acb"));
+        assert!(
+            !glob("a", "ab") && !glob("a*a", "a") && !glob("ab*ba", "aba") && !glob("", "a") && !glob("a*b*c", "acb")
+        );
     }
 }

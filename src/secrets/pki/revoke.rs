@@ -65,7 +65,9 @@ fn unknown(serial: &str) -> Error {
 /// The serial number that is meant. A certificate that is not stored becomes so, if an issuer of this mount signed it.
 fn named(cx: &Cx<Pki>, txn: &mut Txn, serial: Option<String>, certificate: Option<String>) -> Result<String> {
     match (serial.filter(|text| !text.is_empty()), certificate.filter(|text| !text.is_empty())) {
-        (Some(_), Some(_)) => Err(Error::invalid("must provide either the certificate or the serial to revoke, not both")),
+        (Some(_), Some(_)) => {
+            Err(Error::invalid("must provide either the certificate or the serial to revoke, not both"))
+        }
         (None, None) => Err(Error::invalid("the serial number or certificate to revoke must be provided")),
         (Some(serial), None) => canonical_serial(&serial),
         (None, Some(pem)) => {
