@@ -86,7 +86,6 @@ impl Terms<'_> {
                 "either ttl or not_after should be provided, both should not be provided in the same request",
             ));
         }
-        let now = whole(now);
         let mut warning = None;
         let max = self.role_max_ttl.capped(limits.max_ttl);
         let mut not_after = if !self.not_after.is_empty() {
@@ -119,6 +118,7 @@ impl Terms<'_> {
                 Beyond::Permit => {}
             }
         }
+        let (now, not_after) = (whole(now), whole(not_after));
         if not_after <= now {
             return Err(Error::invalid("the certificate would have ended already"));
         }
