@@ -27,7 +27,6 @@ pub struct Kind {
     enable: fn(&Mount, &mut Txn) -> Result<()>,
 }
 
-#[allow(dead_code)]
 const fn kind<E: Engine>(class: Class) -> Kind {
     Kind { class, word: E::TYPE, open: Mounted::<E>::open, enable: E::enable }
 }
@@ -35,6 +34,7 @@ const fn kind<E: Engine>(class: Class) -> Kind {
 /// All of them.
 static KINDS: &[Kind] = &[
     Kind { class: Class::Secret, word: kv::TYPE, open: kv::open, enable: kv::enable },
+    kind::<crate::secrets::pki::Pki>(Class::Secret),
 ];
 
 /// All types of a class.

@@ -1,3 +1,4 @@
 //! The secrets engines that can be mounted.
 
 pub mod kv;
+pub mod pki;

@@ -1,0 +1,135 @@
+//! What anybody may read: certificates of issuers, their chains, certificates by serial number.
+
+use super::Pki;
+use super::issuer::{Issuer, find};
+use super::output::{der_of, trimmed};
+use super::store::{Stored, canonical_serial, certificate_key, certificates_key};
+use crate::base::json::Map;
+use crate::base::{Error, Json, Result};
+use crate::engine::{Cx, Reply};
+use crate::params;
+
+/// The media type of a certificate in DER.
+pub const CERTIFICATE: &str = "application/pkix-cert";
+/// The media type of certificates in PEM.
+pub const CHAIN: &str = "application/pem-certificate-chain";
+
+params! {
+    /// One issuer.
+    pub struct OneIssuer {
+        /// Its id or name, or default.
+        issuer_ref: String,
+    }
+    /// One certificate.
+    pub struct OneSerial {
+        /// Its serial number.
+        serial: String,
+    }
+}
+
+/// The default issuer, if there is one.
+fn default_issuer(cx: &Cx<Pki>) -> Result<Option<Issuer>> {
+    match cx.view().read(|reading| find(reading, "default")) {
+        Ok(issuer) => Ok(Some(issuer)),
+        Err(Error::Invalid(_)) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// Bytes, or an empty answer where there is nothing yet.
+pub fn raw(media_type: &'static str, bytes: Option<Vec<u8>>) -> Reply {
+    match bytes {
+        Some(bytes) => Reply::raw(200, media_type, bytes),
+        None => Reply::raw(204, media_type, Vec::new()),
+    }
+}
+
+pub async fn ca_der(cx: Cx<Pki>, (): ()) -> Result<Reply> {
+    let issuer = default_issuer(&cx)?;
+    Ok(raw(CERTIFICATE, issuer.map(|issuer| der_of(&issuer.certificate)).transpose()?))
+}
+
+pub async fn ca_pem(cx: Cx<Pki>, (): ()) -> Result<Reply> {
+    Ok(raw(CHAIN, default_issuer(&cx)?.map(|issuer| trimmed(issuer.certificate).into_bytes())))
+}
+
+/// PEM, though under the media type that Vault gives it.
+pub async fn ca_chain(cx: Cx<Pki>, (): ()) -> Result<Reply> {
+    Ok(raw(CERTIFICATE, default_issuer(&cx)?.map(|issuer| trimmed(issuer.chain.concat()).into_bytes())))
+}
+
+pub async fn cert_ca(cx: Cx<Pki>, (): ()) -> Result<Reply> {
+    let issuer = cx.view().read(|reading| find(reading, "default"))?;
+    Ok(Reply::data(certificate_data(&issuer, trimmed(issuer.certificate.clone()))))
+}
+
+pub async fn cert_ca_chain(cx: Cx<Pki>, (): ()) -> Result<Reply> {
+    let issuer = cx.view().read(|reading| find(reading, "default"))?;
+    let mut data = certificate_data(&issuer, trimmed(issuer.chain.concat()));
+    data.insert("ca_chain".into(), trimmed(issuer.chain.concat()).into());
+    Ok(Reply::data(data))
+}
+
+fn certificate_data(issuer: &Issuer, certificate: String) -> Map {
+    let revoked = issuer.revoked.map_or(0, |at| at.as_second());
+    let mut data = Map::from(
+        [
+            ("certificate", Json::from(certificate)),
+            ("issuer_id", issuer.id.clone().into()),
+            ("revocation_time", revoked.into()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    let text = issuer.revoked.map(|at| at.to_string()).unwrap_or_default();
+    data.insert("revocation_time_rfc3339".into(), text.into());
+    data
+}
+
+fn stored(cx: &Cx<Pki>, serial: &str) -> Result<Stored> {
+    // What is no serial number is not there either.
+    let serial = canonical_serial(serial).map_err(|_| Error::not_found())?;
+    cx.get(&certificate_key(&serial))?.ok_or_else(Error::not_found)
+}
+
+pub async fn cert(cx: Cx<Pki>, p: OneSerial) -> Result<Reply> {
+    let stored = stored(&cx, &p.serial)?;
+    let text = stored.revoked.map(|at| at.to_string()).unwrap_or_default();
+    Ok(Reply::data([
+        ("certificate".to_owned(), Json::from(stored.certificate)),
+        ("issuer_id".to_owned(), stored.issuer_id.into()),
+        ("revocation_time".to_owned(), stored.revoked.map_or(0, |at| at.as_second()).into()),
+        ("revocation_time_rfc3339".to_owned(), text.into()),
+    ]))
+}
+
+pub async fn cert_raw(cx: Cx<Pki>, p: OneSerial) -> Result<Reply> {
+    Ok(raw(CERTIFICATE, Some(der_of(&stored(&cx, &p.serial)?.certificate)?)))
+}
+
+pub async fn cert_raw_pem(cx: Cx<Pki>, p: OneSerial) -> Result<Reply> {
+    Ok(raw(CHAIN, Some(trimmed(stored(&cx, &p.serial)?.certificate).into_bytes())))
+}
+
+pub async fn list_certs(cx: Cx<Pki>, (): ()) -> Result<Reply> {
+    Ok(Reply::list(cx.list(&certificates_key())?))
+}
+
+pub async fn issuer_json(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
+    let issuer = cx.view().read(|reading| find(reading, &p.issuer_ref))?;
+    Ok(Reply::data([
+        ("ca_chain".to_owned(), Json::from(issuer.chain.clone())),
+        ("certificate".to_owned(), issuer.certificate.into()),
+        ("issuer_id".to_owned(), issuer.id.into()),
+        ("issuer_name".to_owned(), issuer.name.into()),
+    ]))
+}
+
+pub async fn issuer_der(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
+    let issuer = cx.view().read(|reading| find(reading, &p.issuer_ref))?;
+    Ok(raw(CERTIFICATE, Some(der_of(&issuer.certificate)?)))
+}
+
+pub async fn issuer_pem(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
+    let issuer = cx.view().read(|reading| find(reading, &p.issuer_ref))?;
+    Ok(raw(CHAIN, Some(issuer.certificate.into_bytes())))
+}

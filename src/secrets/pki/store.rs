@@ -1,0 +1,100 @@
+//! Where things lie below a PKI mount.
+//!
+//!     role/<name>                     a role
+//!     issuer/<id>, issuer-name/<name> an issuer, and the id behind its name
+//!     key/<id>, key-name/<name>       a private key, and the id behind its name
+//!     config/<what>                   settings
+//!     cert/<serial>                   a certificate
+//!     expiry/<when>/<serial>          the same, in the order of their ends
+//!     revoked/<list>/<serial>         what a list says; issuers with one name and key share a list
+//!     crl/<list>/…                    the list as signed, and how many revocations there were
+
+use serde::{Deserialize, Serialize};
+
+use super::issuer::Issuer;
+use crate::barrier::Txn;
+use crate::base::{Error, Key, Result, Timestamp};
+use crate::crypto::x509::{self, Certificate};
+
+/// A role's place.
+pub fn role_key(name: &str) -> Key {
+    roles_key().join(name)
+}
+
+/// All roles.
+pub fn roles_key() -> Key {
+    Key::new("role")
+}
+
+/// A certificate's place; the serial in the API's form.
+pub fn certificate_key(serial: &str) -> Key {
+    certificates_key().join(serial)
+}
+
+/// All certificates.
+pub fn certificates_key() -> Key {
+    Key::new("cert")
+}
+
+/// All certificates in the order of their ends.
+pub fn expiry_key() -> Key {
+    Key::new("expiry")
+}
+
+/// What a list says.
+pub fn revoked_key(list: &str) -> Key {
+    all_revoked_key().join(list)
+}
+
+/// What all lists say.
+pub fn all_revoked_key() -> Key {
+    Key::new("revoked")
+}
+
+/// A setting's place.
+pub fn config_key(what: &str) -> Key {
+    Key::new("config").join(what)
+}
+
+/// A stored certificate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// The certificate, in PEM.
+    pub certificate: String,
+    /// The id of its issuer.
+    pub issuer_id: String,
+    /// The list that it would be in; see [`super::issuer::Issuer::list`].
+    pub list: String,
+    /// Its end.
+    pub not_after: Timestamp,
+    /// Since when it is revoked.
+    #[serde(default)]
+    pub revoked: Option<Timestamp>,
+}
+
+/// Adds a certificate that was just made.
+///
+/// # Errors
+/// [`Error::Internal`] if it cannot be written down.
+pub fn add(txn: &mut Txn, certificate: &Certificate, issuer: &Issuer) -> Result<()> {
+    let serial = certificate.serial_text();
+    let stored = Stored {
+        certificate: certificate.pem()?,
+        issuer_id: issuer.id.clone(),
+        list: issuer.list.clone(),
+        not_after: certificate.not_after(),
+        revoked: None,
+    };
+    txn.create(&certificate_key(&serial), &stored)?;
+    txn.create(&expiry_key().at(stored.not_after).join(&serial), &())
+}
+
+/// A serial number from outside, in the API's form.
+///
+/// # Errors
+/// [`Error::Invalid`] for what is none.
+pub fn canonical_serial(text: &str) -> Result<String> {
+    let bytes = x509::parse_serial(&text.trim().to_ascii_lowercase())
+        .map_err(|_| Error::invalid("serial number: want hexadecimal pairs with colons or dashes"))?;
+    Ok(x509::serial_text(&bytes))
+}
