@@ -62,11 +62,9 @@ pub async fn decode(request: Request<Incoming>, connection: &Connection, rng: &d
         }
         _ => query,
     };
-    let raw = RawRequest {
-        method: parts.method.as_str().to_owned(),
-        headers: shown(headers),
-        body: if raw_body { bytes } else { Vec::new() },
-    };
+    let (method, given) = (parts.method.as_str().to_owned(), parts.headers);
+    let kept = if raw_body { bytes } else { Vec::new() };
+    let raw = move || RawRequest { method: method.clone(), headers: shown(&given), body: kept.clone() };
     let client_cert = connection.client_cert.as_ref().map(|chain| ClientCert {
         chain: chain.iter().map(|c| c.as_ref().to_vec()).collect(),
     });

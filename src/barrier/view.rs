@@ -1,6 +1,6 @@
 //! A part of the store, seen through the barrier: keys below one prefix, values as what they are.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::de::DeserializeOwned;
 
@@ -13,19 +13,26 @@ use crate::storage::{Snapshot, Version};
 pub struct View {
     barrier: Arc<Barrier>,
     prefix: Key,
+    /// The prefix as it is stored: names never change, so it is made once for all copies of a view.
+    sealed: Arc<OnceLock<String>>,
     guard: Option<Key>,
 }
 
 impl View {
     /// The whole store.
     pub(super) fn root(barrier: Arc<Barrier>) -> Self {
-        Self { barrier, prefix: Key::default(), guard: None }
+        Self { barrier, prefix: Key::default(), sealed: Arc::default(), guard: None }
     }
 
     /// What lies below these names.
     #[must_use]
     pub fn sub(&self, path: &str) -> Self {
-        Self { barrier: self.barrier.clone(), prefix: self.prefix.clone().join(path), guard: self.guard.clone() }
+        Self {
+            barrier: self.barrier.clone(),
+            prefix: self.prefix.clone().join(path),
+            sealed: Arc::default(),
+            guard: self.guard.clone(),
+        }
     }
 
     /// The same, whose batches succeed only while this key (from the top of the store) exists.
@@ -56,10 +63,16 @@ impl View {
     /// [`Error::Sealed`], what `f` answers, and those of storage.
     pub fn read<R>(&self, mut f: impl FnMut(&Reading<'_>) -> Result<R>) -> Result<R> {
         let keys = self.barrier.keys()?;
-        let prefix = names::seal_key(&keys, &self.prefix)?;
+        let prefix = match self.sealed.get() {
+            Some(prefix) => prefix,
+            None => {
+                let prefix = names::seal_key(&keys, &self.prefix)?;
+                self.sealed.get_or_init(|| prefix)
+            }
+        };
         let mut answer = None;
         self.barrier.storage().read(&mut |snapshot| {
-            answer = Some(f(&Reading { snapshot, keys: &keys, prefix: &prefix })?);
+            answer = Some(f(&Reading { snapshot, keys: &keys, prefix })?);
             Ok(())
         })?;
         answer.ok_or_else(|| Error::internal("a snapshot was not read"))

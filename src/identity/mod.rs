@@ -142,9 +142,9 @@ impl Identities {
     }
 }
 
-/// Whether a key of the store is identity's: sessions then look again.
-pub fn owns(key: &Key) -> bool {
-    key.below(&Key::new("identity")).is_some()
+/// The entity whose row a key of the store is: sessions of its tokens then look again.
+pub fn entity_of(key: &Key) -> Option<&str> {
+    key.below(&Key::new("identity/entity/id"))
 }
 
 /// Where an entity lies below the store's view.

@@ -14,7 +14,7 @@ const FRESH: Duration = Duration::from_secs(1);
 impl Vault {
     /// Forgets what these keys, from the top of the store, changed.
     pub(super) fn forget(&self, keys: &[Key]) -> Result<()> {
-        let (mut mounts, mut audit, mut policies, mut identities) = (false, false, false, false);
+        let (mut mounts, mut audit, mut policies) = (false, false, false);
         for key in keys {
             if let Some(digest) = token::digest_of(key) {
                 self.sessions.forget(digest);
@@ -22,10 +22,11 @@ impl Vault {
             mounts |= *key == mount::table_key();
             audit |= *key == system::audit::key();
             policies |= system::policies::owns(key);
-            identities |= identity::owns(key);
+            if let Some(entity) = identity::entity_of(key) {
+                self.epochs.advance(entity);
+            }
         }
-        // A change of identities changes what templated policies say: both are one epoch.
-        if policies || identities {
+        if policies {
             self.policies.forget();
         }
         if mounts {

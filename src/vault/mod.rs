@@ -4,6 +4,7 @@
 
 mod background;
 mod caches;
+mod epochs;
 mod policies;
 pub mod request;
 mod response;
@@ -53,6 +54,7 @@ pub struct Vault {
     audit: Arc<Broker>,
     policies: policies::Policies,
     sessions: sessions::Sessions,
+    epochs: epochs::Epochs,
     control: Arc<dyn Control>,
     handles: Handles,
     /// How far the feed was followed.
@@ -101,6 +103,7 @@ impl Vault {
             Self {
                 policies: policies::Policies::new(barrier.view()),
                 sessions: sessions::Sessions::default(),
+                epochs: epochs::Epochs::default(),
                 barrier,
                 clock,
                 rng,

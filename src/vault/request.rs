@@ -28,8 +28,8 @@ pub struct Inbound {
     pub remote: Option<SocketAddr>,
     /// What the client showed in its handshake.
     pub client_cert: Option<ClientCert>,
-    /// Bytes and headers, for endpoints that ask for them.
-    pub raw: Arc<RawRequest>,
+    /// Bytes and headers, made for those endpoints only that ask for them.
+    pub raw: Arc<dyn Fn() -> RawRequest + Send + Sync>,
     /// What the two audit entries of this request share, hashed once.
     pub memo: Arc<crate::audit::Memo>,
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use crate::base::limits;
+use crate::engine::Caller;
 use crate::policy::Acl;
 use crate::token::Token;
 
@@ -23,8 +24,10 @@ pub struct Session {
     pub acl: Arc<Acl>,
     /// The state of all policies that it was compiled from.
     pub policy_epoch: u64,
-    /// The state of all identities that it was compiled from.
+    /// The state of its entity that it was compiled from.
     pub identity_epoch: u64,
+    /// What an engine may know of it.
+    pub caller: Arc<Caller>,
 }
 
 /// What a slot holds. Its address is its generation.
@@ -92,6 +95,7 @@ mod tests {
             acl: Arc::default(),
             policy_epoch: 0,
             identity_epoch: 0,
+            caller: Arc::default(),
         })
     }
 

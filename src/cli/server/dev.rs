@@ -75,7 +75,7 @@ impl Dev {
             wrap_ttl: None,
             remote: None,
             client_cert: None,
-            raw: Arc::default(),
+            raw: Arc::new(crate::engine::RawRequest::default),
             memo: Arc::default(),
         };
         node.handle(inbound).await.map_err(|refusal| refusal.0)?;

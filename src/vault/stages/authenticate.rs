@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Routed;
 use crate::base::{Error, Result, Secret};
+use crate::engine::Caller;
 use crate::identity::Entity;
 use crate::policy::{Acl, Fact, Facts, Field, NoFacts, Policy};
 use crate::token::{Kind, Token, Tokens, Use};
@@ -53,6 +54,7 @@ impl Vault {
         if !through
             && let Some(session) = Sessions::find(&seen, &digest)
             && session.policy_epoch == self.policies.epoch()
+            && session.identity_epoch == self.epochs.of(&session.token.entity_id)
         {
             self.check_alive(&session.token, now)?;
             return Ok(session);
@@ -97,6 +99,7 @@ impl Vault {
     /// # Errors
     /// [`Error::BadToken`] when its entity is disabled.
     pub(in crate::vault) fn compile(&self, token: Token, policy_epoch: u64, through: bool) -> Result<Session> {
+        let identity_epoch = self.epochs.of(&token.entity_id);
         let entity = self.identities.entity(&token.entity_id)?;
         if entity.as_ref().is_some_and(|e| e.disabled) {
             return Err(Error::Forbidden("permission denied".into()));
@@ -117,14 +120,30 @@ impl Vault {
                 None => Acl::compile(&policies, &NoFacts),
             }
         };
+        let caller = Arc::new(caller(&token, &names));
         Ok(Session {
             token: Arc::new(token),
             policies: names,
             identity_policies,
             acl: Arc::new(acl),
             policy_epoch,
-            identity_epoch: 0,
+            identity_epoch,
+            caller,
         })
+    }
+}
+
+/// What an engine may know of who asks.
+fn caller(token: &Token, policies: &[String]) -> Caller {
+    Caller {
+        token_id: token.id.clone(),
+        accessor: token.accessor.clone(),
+        display_name: token.display_name.clone(),
+        policies: policies.to_vec(),
+        entity_id: token.entity_id.clone(),
+        batch: token.kind == Kind::Batch,
+        root: token.is_root(),
+        text: None,
     }
 }
 

@@ -7,7 +7,6 @@ use super::route::Target;
 use crate::base::{Error, Result};
 use crate::engine::{Args, Caller, Frame, Reply};
 use crate::system;
-use crate::token::Kind;
 use crate::vault::Vault;
 use crate::vault::request::Inbound;
 use crate::vault::sessions::Session;
@@ -39,9 +38,9 @@ impl Vault {
 
 /// What a handler is given beside its engine and parameters.
 pub fn frame(vault: &Vault, inbound: &Inbound, target: &Target, session: Option<&Session>, creating: bool) -> Frame {
-    let mut caller = session.map_or_else(Caller::default, caller);
+    let mut caller = session.map_or_else(Arc::default, |s| s.caller.clone());
     if system::is_own(&target.entry.mount.kind) {
-        caller.text.clone_from(&inbound.token);
+        caller = Arc::new(Caller { text: inbound.token.clone(), ..Caller::clone(&caller) });
     }
     Frame {
         mount: target.entry.mount.clone(),
@@ -52,27 +51,12 @@ pub fn frame(vault: &Vault, inbound: &Inbound, target: &Target, session: Option<
         request_id: inbound.id.clone(),
         operation: inbound.operation,
         path: Arc::new(inbound.path.clone()),
-        caller: Arc::new(caller),
+        caller,
         client_addr: inbound.remote.map(|a| a.ip().to_canonical()),
         client_cert: inbound.client_cert.clone(),
-        raw: target.endpoint().raw.then(|| inbound.raw.clone()),
+        raw: target.endpoint().raw.then(|| Arc::new((inbound.raw)())),
         creating,
         wrapping: inbound.wrap_ttl.is_some_and(|ttl| !ttl.is_zero()),
-    }
-}
-
-/// What an engine may know of who asks.
-pub fn caller(session: &Session) -> Caller {
-    let token = &session.token;
-    Caller {
-        token_id: token.id.clone(),
-        accessor: token.accessor.clone(),
-        display_name: token.display_name.clone(),
-        policies: session.policies.clone(),
-        entity_id: token.entity_id.clone(),
-        batch: token.kind == Kind::Batch,
-        root: token.is_root(),
-        text: None,
     }
 }
 

@@ -38,6 +38,7 @@ impl Vault {
                 acl: s.acl.clone(),
                 policy_epoch: s.policy_epoch,
                 identity_epoch: s.identity_epoch,
+                caller: s.caller.clone(),
             }),
             None => s,
         });

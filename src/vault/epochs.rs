@@ -1,0 +1,33 @@
+//! How often entities have changed: what was compiled under another number is compiled again.
+//!
+//! Entities share a fixed number of counters. A stranger's change then costs a compilation now and then, and nothing else.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const COUNTERS: usize = 4096;
+
+/// The counters.
+pub struct Epochs(Box<[AtomicU64]>);
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self((0..COUNTERS).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Epochs {
+    /// The number of an entity; that of the empty id never changes.
+    pub fn of(&self, entity: &str) -> u64 {
+        if entity.is_empty() { 0 } else { self.counter(entity).load(Ordering::SeqCst) }
+    }
+
+    /// Counts a change of an entity.
+    pub fn advance(&self, entity: &str) {
+        self.counter(entity).fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn counter(&self, entity: &str) -> &AtomicU64 {
+        let hash = entity.bytes().fold(0usize, |h, b| h.wrapping_mul(31).wrapping_add(usize::from(b)));
+        &self.0[hash % COUNTERS]
+    }
+}
