@@ -1,1 +1,3 @@
 //! The auth methods that can be mounted.
+
+pub mod userpass;
