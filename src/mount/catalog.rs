@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::auth::userpass;
+use crate::auth::{approle, userpass};
 use crate::barrier::{Txn, View};
 use crate::base::{Error, Result};
 use crate::engine::{AnyEngine, Engine, Mount, Mounted};
@@ -36,6 +36,7 @@ const fn kind<E: Engine>(class: Class) -> Kind {
 /// All of them.
 static KINDS: &[Kind] = &[
     Kind { class: Class::Secret, word: kv::TYPE, open: kv::open, enable: kv::enable },
+    kind::<approle::AppRole>(Class::Auth),
     kind::<userpass::Userpass>(Class::Auth),
 ];
 
