@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::auth::{approle, userpass};
 use crate::barrier::{Txn, View};
 use crate::base::{Error, Result};
 use crate::engine::{AnyEngine, Engine, Mount, Mounted};
-use crate::secrets::kv;
+use crate::secrets::{kv, pki};
 
 /// Secrets engine or auth method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,9 @@ const fn kind<E: Engine>(class: Class) -> Kind {
 /// All of them.
 static KINDS: &[Kind] = &[
     Kind { class: Class::Secret, word: kv::TYPE, open: kv::open, enable: kv::enable },
-    kind::<crate::secrets::pki::Pki>(Class::Secret),
+    kind::<pki::Pki>(Class::Secret),
+    kind::<approle::AppRole>(Class::Auth),
+    kind::<userpass::Userpass>(Class::Auth),
 ];
 
 /// All types of a class.

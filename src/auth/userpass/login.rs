@@ -1,0 +1,86 @@
+//! `login/`: a password becomes a token.
+
+use std::collections::BTreeMap;
+
+use super::Userpass;
+use super::users::{User, key};
+use crate::base::{Error, Json, Name, Result, Secret};
+use crate::crypto::password;
+use crate::engine::{Alias, Cx, Login, Renewal, Reply, Routes};
+use crate::params;
+
+/// Adds the endpoints.
+pub fn routes(routes: Routes<Userpass>) -> Routes<Userpass> {
+    routes
+        .at("login", "Says that a name is missing.", |at| at.update(nameless).public())
+        .at("login/{username!}", "Log in.", |at| at.update(login).public())
+}
+
+params! {
+    /// A login.
+    pub struct Credentials {
+        /// The user's name.
+        username: Name,
+        /// The password.
+        password: Option<Secret<String>>,
+    }
+}
+
+async fn nameless(_: Cx<Userpass>, _: ()) -> Result<Reply> {
+    Err(Error::invalid("missing username"))
+}
+
+async fn login(cx: Cx<Userpass>, p: Credentials) -> Result<Reply> {
+    let password =
+        p.password.filter(|p| !p.reveal().is_empty()).ok_or_else(|| Error::invalid("missing password"))?;
+    let user: Option<User> = cx.get(&key(&p.username))?;
+    let hash = user.as_ref().map(|u| u.hash.clone());
+    let fits = cx.engine().hashing.verify(password.clone(), hash).await?;
+    let Some(user) = user.filter(|_| fits) else {
+        return Err(Error::invalid("invalid username or password"));
+    };
+    let rules = &user.rules;
+    if !rules.token_bound_cidrs.is_empty()
+        && !cx.client_addr.is_some_and(|from| rules.token_bound_cidrs.iter().any(|net| net.contains(&from)))
+    {
+        return Err(Error::Forbidden("permission denied".into()));
+    }
+    let name = p.username.as_str().to_owned();
+    let reply = Reply::login(Login {
+        display_name: name.clone(),
+        metadata: BTreeMap::from([("username".to_owned(), name.clone())]),
+        internal: Json::object([("username", name.as_str())].map(|(k, v)| (k, Json::from(v)))),
+        alias: Some(Alias { name, metadata: BTreeMap::new() }),
+        ..rules.login()
+    });
+    if !password::is_outdated(user.hash.reveal()) {
+        return Ok(reply);
+    }
+    // A hash from elsewhere is made anew as soon as the password is known, unless it changed meanwhile.
+    let hash = cx.engine().hashing.hash(password, cx.rng.clone()).await?;
+    let mut txn = cx.txn();
+    match txn.get::<User>(&key(&p.username))? {
+        Some(present) if present.hash.same_as(user.hash.reveal().as_bytes()) => {
+            txn.put(&key(&p.username), &User { hash, ..present })?;
+            Ok(reply.with(txn))
+        }
+        _ => Ok(reply),
+    }
+}
+
+/// A token lives on only as long as its user is there and has the same policies: the token keeps those of its issue.
+pub async fn renew(cx: Cx<Userpass>, login: Login) -> Result<Renewal> {
+    let name = login.internal.at("username").and_then(Json::as_str).unwrap_or_default();
+    let user: User = cx
+        .get(&key(&Name::parse(name)?))?
+        .ok_or_else(|| Error::invalid("the user does not exist any more, not renewing"))?;
+    if user.rules.token_policies != login.policies {
+        return Err(Error::invalid("policies have changed, not renewing"));
+    }
+    Ok(Renewal {
+        ttl: user.rules.token_ttl,
+        max_ttl: user.rules.token_max_ttl,
+        period: user.rules.token_period,
+        internal: None,
+    })
+}

@@ -1,0 +1,37 @@
+//! Login with a user name and a password.
+//!
+//! Names are canonical in lower case before policy, storage or identity sees them, so no spelling is another user. An unknown user costs
+//! as much as a wrong password and is answered alike.
+//!
+//!     user/<name>    the user
+
+mod hashing;
+mod login;
+mod users;
+
+use hashing::Hashing;
+
+use crate::barrier::View;
+use crate::base::{BoxFuture, Result};
+use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes};
+
+/// The engine.
+pub struct Userpass {
+    hashing: Hashing,
+}
+
+impl Engine for Userpass {
+    const TYPE: &'static str = "userpass";
+
+    fn routes() -> Routes<Self> {
+        Routes::new("Login with a user name and a password.").and(users::routes).and(login::routes)
+    }
+
+    fn open(_: &Mount, _: &View) -> Result<Self> {
+        Ok(Self { hashing: Hashing::new() })
+    }
+
+    fn renew_login(cx: Cx<Self>, login: Login) -> BoxFuture<'static, Result<Renewal>> {
+        Box::pin(login::renew(cx, login))
+    }
+}
