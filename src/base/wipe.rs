@@ -2,7 +2,10 @@
 //!
 //! Secrets pass through buffers that no type of ours owns: the HTTP library's, the JSON writer's, a `String` that grew. All
 //! of them end here. It does not reach stacks, registers, or what C code allocates for itself.
-#![allow(unsafe_code, reason = "an allocator cannot be written without; this file and `crypto/locked.rs` alone have any")]
+#![allow(
+    unsafe_code,
+    reason = "an allocator cannot be written without; this file and `crypto/locked.rs` alone have any"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 

@@ -229,7 +229,11 @@ impl FromStr for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -296,7 +300,9 @@ fn tls(listener: &mut ListenerConfig, block: &Block<'_>) -> hcl::Result<()> {
         })?;
     }
     match body.attr("tls_max_version")? {
-        Some(max) if listener.tls_min > listener.tls_max => Err(max.error("must not be older than \"tls_min_version\"")),
+        Some(max) if listener.tls_min > listener.tls_max => {
+            Err(max.error("must not be older than \"tls_min_version\""))
+        }
         _ => Ok(()),
     }
 }

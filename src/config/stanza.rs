@@ -115,7 +115,8 @@ pub(super) fn user_lockout(to: &mut Vec<UserLockout>, body: &Body) -> hcl::Resul
     for block in body.labelled("user_lockout")? {
         let method = block.label()?;
         if !["all", "userpass", "approle", "ldap"].contains(&method) {
-            let message = format!("user_lockout \"{method}\" is not known, use \"all\", \"userpass\", \"approle\" or \"ldap\"");
+            let message =
+                format!("user_lockout \"{method}\" is not known, use \"all\", \"userpass\", \"approle\" or \"ldap\"");
             return Err(body.error(block.span(), message));
         }
         block.only(&["lockout_threshold", "lockout_duration", "lockout_counter_reset", "disable_lockout"])?;
@@ -145,7 +146,9 @@ pub(super) fn audit(to: &mut Vec<AuditDevice>, body: &Body) -> hcl::Result<()> {
     for block in audit_blocks(body)? {
         let (kind, name, span, inner) = block;
         if !["file", "socket", "syslog"].contains(&kind) {
-            return Err(body.error(span, format!("audit \"{kind}\" is not known, use \"file\", \"socket\" or \"syslog\"")));
+            return Err(
+                body.error(span, format!("audit \"{kind}\" is not known, use \"file\", \"socket\" or \"syslog\""))
+            );
         }
         if name.is_empty() || name.len() > limits::NAME_BYTES {
             return Err(body.error(span, "an audit device needs a name, as in audit \"file\" \"main\" { }"));
@@ -180,7 +183,9 @@ fn audit_blocks(body: &Body) -> hcl::Result<Vec<(&str, &str, hcl::Span, &Body)>>
             [kind] => {
                 for item in block.body().items() {
                     let hcl::Kind::Object(inner) = item.value().kind() else {
-                        return Err(body.error(block.span(), "an audit device needs a name, as in audit \"file\" \"main\" { }"));
+                        return Err(
+                            body.error(block.span(), "an audit device needs a name, as in audit \"file\" \"main\" { }")
+                        );
                     };
                     devices.push((kind.text(), item.key().text(), item.key().span(), inner));
                 }
@@ -188,7 +193,9 @@ fn audit_blocks(body: &Body) -> hcl::Result<Vec<(&str, &str, hcl::Span, &Body)>>
             [] => {
                 for item in block.body().items() {
                     let hcl::Kind::Object(names) = item.value().kind() else {
-                        return Err(body.error(item.key().span(), "\"audit\" needs a kind, as in audit \"file\" \"main\" { }"));
+                        return Err(
+                            body.error(item.key().span(), "\"audit\" needs a kind, as in audit \"file\" \"main\" { }")
+                        );
                     };
                     for (name, inner) in names.items().iter().map(|name| (name.key(), name.value())) {
                         let hcl::Kind::Object(inner) = inner.kind() else {

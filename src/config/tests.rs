@@ -19,10 +19,7 @@ fn errors_name_file_line_column_and_what_was_meant() {
     let golden = [
         ("ui = true\nlisteners \"tcp\" {}\n", "c.hcl:2:1: unknown key \"listeners\", did you mean \"listener\"?"),
         ("wibble = 1", "c.hcl:1:1: unknown key \"wibble\""),
-        (
-            "listener \"tcp\" {\n  adress = \"a:1\"\n}",
-            "c.hcl:2:3: unknown key \"adress\", did you mean \"address\"?",
-        ),
+        ("listener \"tcp\" {\n  adress = \"a:1\"\n}", "c.hcl:2:3: unknown key \"adress\", did you mean \"address\"?"),
         ("listener \"tcp\" {\n  address = 1\n}", "c.hcl:2:13: \"address\" must be a string, not a number"),
         (
             "listener \"tcp\" { address = \"::x\" }",
@@ -34,13 +31,19 @@ fn errors_name_file_line_column_and_what_was_meant() {
         ),
         ("listener \"unix\" {}", "c.hcl:1:1: listener \"unix\" is not available, use \"tcp\""),
         ("listener {\n}", "c.hcl:1:1: \"listener\" needs a label, as in listener \"x\" { }"),
-        ("listener \"tcp\" { tls_cert_file = \"a\" }", "c.hcl:1:34: \"tls_cert_file\" needs \"tls_key_file\" beside it"),
+        (
+            "listener \"tcp\" { tls_cert_file = \"a\" }",
+            "c.hcl:1:34: \"tls_cert_file\" needs \"tls_key_file\" beside it",
+        ),
         ("listener \"tcp\" { tls_key_file = \"a\" }", "c.hcl:1:33: \"tls_key_file\" needs \"tls_cert_file\" beside it"),
         (
             "listener \"tcp\" { tls_min_version = \"tls10\" }",
             "c.hcl:1:36: \"tls_min_version\" must be \"tls12\" or \"tls13\": older versions are broken",
         ),
-        ("listener \"tcp\" { tls_max_version = \"x\" }", "c.hcl:1:36: \"tls_max_version\" must be \"tls12\" or \"tls13\""),
+        (
+            "listener \"tcp\" { tls_max_version = \"x\" }",
+            "c.hcl:1:36: \"tls_max_version\" must be \"tls12\" or \"tls13\"",
+        ),
         (
             "listener \"tcp\" {\n tls_min_version = \"tls13\"\n tls_max_version = \"tls12\"\n}",
             "c.hcl:3:20: \"tls_max_version\" must not be older than \"tls_min_version\"",
@@ -87,10 +90,7 @@ fn errors_name_file_line_column_and_what_was_meant() {
         ("storage \"sqlite\" { path = \"\" }", "c.hcl:1:27: \"path\" must be a path"),
         ("storage \"sqlite\" { pth = \"\" }", "c.hcl:1:20: unknown key \"pth\", did you mean \"path\"?"),
         ("storage \"inmem\" {}\nbackend \"inmem\" {}", "c.hcl:2:1: there is more than one storage"),
-        (
-            "seal \"awskms\" {}",
-            "c.hcl:1:1: seal \"awskms\" is not available: only shares of a key (\"shamir\") unseal",
-        ),
+        ("seal \"awskms\" {}", "c.hcl:1:1: seal \"awskms\" is not available: only shares of a key (\"shamir\") unseal"),
         ("initialize \"a\" {}", "c.hcl:1:1: \"initialize\" is not available: run the operator's init"),
         (
             "api_addr = \"vault:8200\"",
@@ -107,7 +107,10 @@ fn errors_name_file_line_column_and_what_was_meant() {
         ("log_level = \"loud\"", "c.hcl:1:13: \"log_level\" must be trace, debug, info, warn, error or off"),
         ("log_format = \"xml\"", "c.hcl:1:14: \"log_format\" must be standard or json"),
         ("ui = []", "c.hcl:1:6: \"ui\" must be true or false, not a list"),
-        ("telemetry { statsd_adress = 1 }", "c.hcl:1:13: unknown key \"statsd_adress\", did you mean \"statsd_address\"?"),
+        (
+            "telemetry { statsd_adress = 1 }",
+            "c.hcl:1:13: unknown key \"statsd_adress\", did you mean \"statsd_address\"?",
+        ),
         (
             "user_lockout \"jwt\" {}",
             "c.hcl:1:1: user_lockout \"jwt\" is not known, use \"all\", \"userpass\", \"approle\" or \"ldap\"",
@@ -117,10 +120,7 @@ fn errors_name_file_line_column_and_what_was_meant() {
             "c.hcl:1:42: \"lockout_threshold\" must be from 1 to 1000000",
         ),
         ("audit \"http\" \"x\" {}", "c.hcl:1:1: audit \"http\" is not known, use \"file\", \"socket\" or \"syslog\""),
-        (
-            "audit \"file\" { path = 1 }",
-            "c.hcl:1:1: an audit device needs a name, as in audit \"file\" \"main\" { }",
-        ),
+        ("audit \"file\" { path = 1 }", "c.hcl:1:1: an audit device needs a name, as in audit \"file\" \"main\" { }"),
         ("ui = ", "c.hcl:1:6: expected a value, found the end of the text"),
         ("{\"ui\": tru}", "c.hcl:1:8: expected a value, found a word without quotes"),
     ];
@@ -386,7 +386,8 @@ fn a_server_to_try_things_on_keeps_nothing_and_speaks_plainly() {
 #[test]
 fn files_add_their_listeners_to_one_that_is_there_to_try_things_on() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "listener \"tcp\" { address = \"b:2\" max_request_duration = \"90s\" }\nui = false").unwrap();
+    std::fs::write(file.path(), "listener \"tcp\" { address = \"b:2\" max_request_duration = \"90s\" }\nui = false")
+        .unwrap();
     let (config, _) = Config::load_dev(&[file.path()], "127.0.0.1:1".parse().unwrap()).unwrap();
     let addresses: Vec<String> = config.listeners.iter().map(|listener| listener.address.to_string()).collect();
     assert_eq!(addresses, ["127.0.0.1:1", "b:2"]);

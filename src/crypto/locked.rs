@@ -37,8 +37,7 @@ impl<const N: usize> LockedKey<N> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a locked key has 1 byte to one page"));
         }
         // SAFETY: a new private mapping wherever the system likes; nothing else refers to it.
-        let base =
-            unsafe { mmap_anonymous(std::ptr::null_mut(), page * 3, ProtFlags::empty(), MapFlags::PRIVATE) }?;
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), page * 3, ProtFlags::empty(), MapFlags::PRIVATE) }?;
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
         // From here on the value's drop gives the pages back.
         let mut key = Self { base, page, locked: false };

@@ -37,8 +37,7 @@ const CONNECTION_WINDOW: u32 = 512 << 10;
 /// How often a peer on HTTP/2 is asked whether it is still there, and how long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// What a client is told that speaks plain HTTP where TLS is spoken; Go's server says the same.
-const PLAIN_ON_TLS: &[u8] =
-    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+const PLAIN_ON_TLS: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
 /// Who is at the other end, and by which rules he is served. One for all requests of a connection.
 #[derive(Debug)]

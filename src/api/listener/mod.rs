@@ -96,7 +96,8 @@ impl Listener {
         certificates: Option<Arc<Certificates>>,
         limits: Limits,
     ) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen at {}: {error}", rules.address));
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("cannot listen at {}: {error}", rules.address));
         let socket = socket(&rules.address).await.map_err(named)?;
         let address = socket.local_addr().map_err(named)?;
         Ok(Self { socket, address, rules: Arc::new(rules.clone()), certificates, limits })

@@ -68,7 +68,10 @@ async fn answer(request: Request<Incoming>, connection: Arc<Connection>) -> Resp
     let version = request.version();
     let body = request.into_body().collect().await.map(|body| body.to_bytes().len()).unwrap_or_default();
     let loopback = connection.remote.ip().is_loopback();
-    Response::new(Body::whole(format!("{method} {path} {version:?} {body} tls={} certs={certs} {loopback}", connection.tls)))
+    Response::new(Body::whole(format!(
+        "{method} {path} {version:?} {body} tls={} certs={certs} {loopback}",
+        connection.tls
+    )))
 }
 
 async fn tcp(served: &Served) -> TcpStream {
@@ -106,7 +109,9 @@ async fn lives(served: &Served) {
 #[tokio::test]
 async fn a_client_that_never_finishes_its_headers_is_closed() {
     let served = plain(ListenerConfig { header_timeout: SHORT, ..rules() }).await;
-    for opening in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/1.1\r\nhost:", "GET / HTTP/1.1\r\nhost: a\r\n"] {
+    for opening in
+        ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "GET / HTTP/1.1\r\nhost:", "GET / HTTP/1.1\r\nhost: a\r\n"]
+    {
         let mut stream = tcp(&served).await;
         stream.write_all(opening.as_bytes()).await.unwrap();
         rest(&mut stream).await;
@@ -190,7 +195,10 @@ async fn a_handler_that_panics_answers_500_and_the_connection_goes_on() {
     let served = plain(rules()).await;
     let mut stream = tcp(&served).await;
     let (status, body) = ask(&mut stream, "GET /panic HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert_eq!((status.as_str(), body.as_str()), ("http/1.1 500 internal server error", "{\"errors\":[\"internal error\"]}\n"));
+    assert_eq!(
+        (status.as_str(), body.as_str()),
+        ("http/1.1 500 internal server error", "{\"errors\":[\"internal error\"]}\n")
+    );
     let (status, _) = ask(&mut stream, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(status, "http/1.1 200 ok");
 }
@@ -316,10 +324,7 @@ async fn secure(rules: ListenerConfig, pair: &Pair) -> (Served, Arc<Certificates
     (serve(rules, Some(certificates.clone()), Limits { handshake: SHORT * 4, ..Limits::default() }).await, certificates)
 }
 
-async fn tls(
-    served: &Served,
-    client: rustls::ClientConfig,
-) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+async fn tls(served: &Served, client: rustls::ClientConfig) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let name = ServerName::try_from("localhost").unwrap();
     tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, tcp(served).await).await
 }

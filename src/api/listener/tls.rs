@@ -65,13 +65,7 @@ impl Certificates {
             (TlsVersion::Tls12, TlsVersion::Tls13) => Versions::Both,
         };
         let current = ArcSwap::new(read(versions, &rules.client_certs, cert, key)?);
-        Ok(Self {
-            cert: cert.to_owned(),
-            key: key.to_owned(),
-            versions,
-            clients: rules.client_certs.clone(),
-            current,
-        })
+        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), versions, clients: rules.client_certs.clone(), current })
     }
 
     /// Reads the files again. From then on new connections get what is in them; open ones are not disturbed.
@@ -150,6 +144,10 @@ pub fn ensure_self_signed(
     let mut alt_names: Vec<AltName> = Vec::new();
     let loopback = ["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), Ipv6Addr::LOCALHOST.to_string()];
     for name in names.iter().chain(&loopback) {
+        // "Every interface" is nobody's name.
+        if name.is_empty() || name.parse().is_ok_and(|address: IpAddr| address.is_unspecified()) {
+            continue;
+        }
         let name = name.parse::<IpAddr>().map_or_else(|_| AltName::Dns(name.clone()), AltName::Ip);
         if !alt_names.contains(&name) {
             alt_names.push(name);
@@ -215,7 +213,12 @@ mod tests {
     }
 
     fn ensure(folder: &Path, now: Timestamp) -> Result<SelfSigned, TlsError> {
-        ensure_self_signed(folder, &["vault.example".into(), "10.0.0.1".into()], now, &SystemRng::new())
+        ensure_self_signed(
+            folder,
+            &["vault.example", "10.0.0.1", "", "0.0.0.0"].map(str::to_owned),
+            now,
+            &SystemRng::new(),
+        )
     }
 
     #[test]
@@ -261,6 +264,7 @@ mod tests {
         for address in ["10.0.0.1", "127.0.0.1", "::1"] {
             assert!(names.contains(&AltName::Ip(address.parse().unwrap())), "{address}");
         }
+        assert_eq!(names.len(), 5);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
