@@ -1,0 +1,263 @@
+//! The run: every round takes each measure right after its limit, so that a noisy machine disturbs both alike.
+//!
+//! Relations are medians of the rounds' own relations, never a value of one round over a limit of another.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::client::Target;
+use crate::drive::{Outcome, drive};
+use crate::options::Options;
+use crate::process::{self, Memory};
+use crate::report::{Goal, Report, Row, median};
+use crate::server::{Axum, Place, Server, commits};
+use crate::setup::{Requests, Setup};
+use crate::{Result, agent, crowd, limits};
+
+/// How often a start is timed.
+const STARTS: usize = 5;
+
+/// Runs all that is wanted, prints the table, and says whether the goals are kept.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    eprintln!("load average: {}", load_average()?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut report = Report::default();
+    runtime.block_on(async {
+        unslowed(options, &mut report).await?;
+        if ["slow", "write", "login", "issue", "crowd"].iter().any(|measure| options.wants(measure)) {
+            slowed(options, &mut report).await?;
+        }
+        Result::Ok(())
+    })?;
+    let binary = std::fs::metadata(&options.warifu)?.len();
+    report.plain("release binary", mib(binary / 1024), " MiB", Goal::Most(25.0));
+    println!();
+    report.print();
+    println!("\nload average: {}, cores: {}", load_average()?, std::thread::available_parallelism()?);
+    if let Some(path) = &options.json {
+        std::fs::write(path, report.json()?)?;
+    }
+    let missed = report.missed();
+    println!("{missed} goals missed");
+    Ok(if options.strict && missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Values of one measure with the limits that were taken beside them.
+#[derive(Default)]
+struct Series {
+    values: Vec<f64>,
+    limits: Vec<f64>,
+    fault: Option<String>,
+}
+
+impl Series {
+    fn add(&mut self, outcome: &Outcome, limit: f64) {
+        self.values.push(outcome.rate);
+        self.limits.push(limit);
+        if outcome.failed > 0 {
+            let text: String = outcome.failure.iter().flat_map(|text| text.chars().take(200)).collect();
+            self.fault.get_or_insert(format!("{} requests failed, the first with: {text}", outcome.failed));
+        }
+    }
+
+    /// The line of this measure.
+    fn row(&self, measure: &str, goal: Goal) -> Row {
+        let relations: Vec<f64> = self.values.iter().zip(&self.limits).map(|(value, limit)| value / limit).collect();
+        Row {
+            measure: measure.into(),
+            value: median(&self.values),
+            unit: "/s",
+            limit: Some(median(&self.limits)),
+            judged: median(&relations),
+            goal,
+            fault: self.fault.clone(),
+        }
+    }
+}
+
+/// Loads a target and tells how it went.
+async fn load(what: &str, target: &Target, pid: u32, requests: &Requests, time: Duration) -> Result<Outcome> {
+    let before = process::cpu(pid)?;
+    let outcome = drive(target, requests, time).await?;
+    // The loop also runs for a moment before the clock: the share is of both.
+    let spent = process::cpu(pid)?.saturating_sub(before).as_secs_f64();
+    let sent = (outcome.rate * (time.as_secs_f64() + crate::drive::WARM_UP.as_secs_f64())).max(1.0);
+    eprintln!(
+        "  {what:<28} {:>9.0}/s   p50 {:>6} µs   p99 {:>6} µs   cpu: server {:>6.1} µs, client {:>5.1} µs{}",
+        outcome.rate,
+        outcome.p50,
+        outcome.p99,
+        spent * 1e6 / sent,
+        outcome.client_cpu,
+        if outcome.failed > 0 { format!("   {} FAILED", outcome.failed) } else { String::new() },
+    );
+    Ok(outcome)
+}
+
+async fn unslowed(options: &Options, report: &mut Report) -> Result<()> {
+    let place = Place::make(&options.warifu, &options.folder, "plain", options.tls, None)?;
+    let disk = options.folder.join("limit");
+    std::fs::create_dir_all(&disk)?;
+    let (server, _) = Server::start(place).await?;
+    let setup = Setup::make(&server).await?;
+    let axum = Axum::start(&options.folder, &setup.answer)?;
+    let (mut audited, mut unaudited, mut share) = (Series::default(), Series::default(), Series::default());
+    let mut writes: Vec<Series> = WRITES.iter().map(|_| Series::default()).collect();
+    let (mut flushes, mut keys) = (Vec::new(), Vec::new());
+    for round in 1..=options.rounds {
+        eprintln!("round {round} of {}", options.rounds);
+        let bare = load("bare axum", &axum.target, axum.child.pid(), &setup.read, options.time).await?.rate;
+        let pid = server.child.pid();
+        if options.wants("read") {
+            let with = load("kv read", &server.target, pid, &setup.read, options.time).await?;
+            setup.audit(&server, false).await?;
+            let without = load("kv read, no audit", &server.target, pid, &setup.read, options.time).await?;
+            setup.audit(&server, true).await?;
+            audited.add(&with, bare);
+            share.add(&with, without.rate);
+            unaudited.add(&without, bare);
+        }
+        for (write, series) in WRITES.iter().zip(&mut writes) {
+            if options.wants(write.word) {
+                let requests = (write.requests)(&setup);
+                series.add(&load(write.name, &server.target, pid, requests, options.time).await?, bare);
+            }
+        }
+        flushes.push(commits(&options.folder, &disk, options.time / 3, None)?);
+        keys.push(limits::keys(options.time / 6)?);
+    }
+    let held = server.child.memory()?;
+    if options.wants("read") {
+        report.push(audited.row("kv v2 read, audit file / bare axum", Goal::Least(0.30)));
+        report.push(share.row("kv v2 read, audit file / without", Goal::Least(0.60)));
+        report.push(unaudited.row("kv v2 read, no audit / bare axum", Goal::None));
+    }
+    for (write, series) in WRITES.iter().zip(&writes).filter(|(write, _)| options.wants(write.word)) {
+        report.push(series.row(&format!("{} / bare axum", write.name), Goal::Least(0.05)));
+    }
+    if options.wants("issue") {
+        let (values, limits) = (writes[2].values.clone(), keys);
+        let pairs = Series { values, limits, fault: None };
+        report.push(pairs.row("stored certificate / ring's P-256 key + sign", Goal::None));
+    }
+    report.plain("sqlite, single commits on this disk", median(&flushes), "/s", Goal::None);
+    if options.wants("crowd") {
+        crowds(options, "461 clients at once", &server, &setup, report).await?;
+    }
+    memory(report, "server after load", held, Goal::Most(60.0));
+    if options.wants("agent") {
+        agents(options, &server, &setup, report);
+    }
+    starts(server, &setup, report).await
+}
+
+/// What is written, as which requests, and how many slowed commits each must be worth.
+struct Write {
+    word: &'static str,
+    name: &'static str,
+    requests: fn(&Setup) -> &Requests,
+    commits: f64,
+}
+
+const WRITES: [Write; 3] = [
+    Write { word: "write", name: "kv v2 write", requests: |setup| &setup.write, commits: 10.0 },
+    Write { word: "login", name: "approle login", requests: |setup| &setup.login, commits: 8.0 },
+    Write { word: "issue", name: "stored certificate", requests: |setup| &setup.issue, commits: 8.0 },
+];
+
+async fn slowed(options: &Options, report: &mut Report) -> Result<()> {
+    let place = Place::make(&options.warifu, &options.folder, "slow", options.tls, Some(&options.slow))?;
+    let disk = place.folder.clone();
+    let (server, _) = Server::start(place).await?;
+    let setup = Setup::make(&server).await?;
+    let mut writes: Vec<Series> = WRITES.iter().map(|_| Series::default()).collect();
+    for round in 1..=options.rounds {
+        eprintln!("round {round} of {}, flushes of 2.5 ms", options.rounds);
+        let limit = commits(&options.folder, &disk, options.time / 2, Some(&options.slow))?;
+        for (write, series) in WRITES.iter().zip(&mut writes) {
+            if options.wants(write.word) {
+                let requests = (write.requests)(&setup);
+                let outcome = load(write.name, &server.target, server.child.pid(), requests, options.time).await?;
+                series.add(&outcome, limit);
+            }
+        }
+    }
+    for (write, series) in WRITES.iter().zip(&writes).filter(|(write, _)| options.wants(write.word)) {
+        report.push(series.row(&format!("{}, slowed / slowed commits", write.name), Goal::Least(write.commits)));
+    }
+    if options.wants("crowd") {
+        crowds(options, "461 clients at once, slowed", &server, &setup, report).await?;
+    }
+    memory(report, "server after slowed load", server.child.memory()?, Goal::Most(60.0));
+    match server.stop()? {
+        Some(0) | None => Err("the slowing library slowed nothing: the server flushes by other means".into()),
+        Some(flushes) => {
+            eprintln!("  the slowed server flushed {flushes} times");
+            Ok(())
+        }
+    }
+}
+
+async fn crowds(options: &Options, name: &str, server: &Server, setup: &Setup, report: &mut Report) -> Result<()> {
+    let (mut times, mut fault) = (Vec::new(), None);
+    for _ in 0..options.rounds {
+        let seen = crowd::crowd(&server.target, &setup.role_id, &setup.secret_id).await?;
+        eprintln!("  {name}: {:.0} ms, {} not served", seen.took.as_secs_f64() * 1000.0, seen.failed);
+        times.push(seen.took.as_secs_f64() * 1000.0);
+        if let Some(text) = seen.failure {
+            fault.get_or_insert(format!("{} of {} not served, the first: {text}", seen.failed, crowd::CLIENTS));
+        }
+    }
+    let value = median(&times);
+    let (measure, goal) = (name.to_owned(), Goal::Most(1000.0));
+    report.push(Row { measure, value, unit: " ms", limit: None, judged: value, goal, fault });
+    Ok(())
+}
+
+fn memory(report: &mut Report, whose: &str, held: Memory, goal: Goal) {
+    report.plain(&format!("{whose}: resident"), mib(held.resident), " MiB", goal);
+    report.plain(&format!("{whose}: anonymous"), mib(held.anonymous), " MiB", Goal::None);
+    report.plain(&format!("{whose}: peak"), mib(held.peak), " MiB", Goal::None);
+}
+
+fn agents(options: &Options, server: &Server, setup: &Setup, report: &mut Report) {
+    let (mut times, mut resident, mut anonymous) = (Vec::new(), Vec::new(), Vec::new());
+    let (to_file, held, own) = ("agent: start to rendered file", "agent: resident", "agent: anonymous");
+    for _ in 0..STARTS {
+        match agent::start(options, server, setup) {
+            Ok((took, memory)) => {
+                times.push(took.as_secs_f64() * 1000.0);
+                resident.push(mib(memory.resident));
+                anonymous.push(mib(memory.anonymous));
+            }
+            Err(error) => {
+                report.absent(to_file, Goal::Most(50.0), &error.to_string());
+                return;
+            }
+        }
+    }
+    report.plain(to_file, median(&times), " ms", Goal::Most(50.0));
+    report.plain(held, median(&resident), " MiB", Goal::Most(12.0));
+    report.plain(own, median(&anonymous), " MiB", Goal::Most(4.0));
+}
+
+/// Starts of the server on the store that the load has left.
+async fn starts(mut server: Server, setup: &Setup, report: &mut Report) -> Result<()> {
+    let mut times = Vec::new();
+    for _ in 0..STARTS {
+        let (again, took) = server.restart(&setup.unseal_key).await?;
+        times.push(took.as_secs_f64() * 1000.0);
+        server = again;
+    }
+    report.plain("server: start to first answer", median(&times), " ms", Goal::Most(100.0));
+    server.stop().map(|_| ())
+}
+
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}
+
+fn load_average() -> Result<String> {
+    let text = std::fs::read_to_string("/proc/loadavg")?;
+    Ok(text.split_ascii_whitespace().take(3).collect::<Vec<_>>().join(" "))
+}
