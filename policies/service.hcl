@@ -1,0 +1,22 @@
+# A service in a container: held by the token that its sidecar gets from AppRole. One policy serves all of them.
+#
+# What is a service's own hangs on the name of its AppRole, which the login puts into the alias of its entity; no request can set it. Replace
+# @services@ by the accessor of the auth mount before writing this policy:
+#
+#     accessor=$(warifu auth list -format=json | jq -r '.["services/"].accessor')
+#     sed "s/@services@/$accessor/" service.hcl | warifu policy write service -
+
+# Its own secrets, to be read. They are written by `deployer`.
+path "secret/data/services/{{identity.entity.aliases.@services@.metadata.role_name}}/*" {
+  capabilities = ["read"]
+}
+
+# What all services share, such as addresses of one another.
+path "secret/data/shared/*" {
+  capabilities = ["read"]
+}
+
+# A certificate in its own name: the role of the CA has the name of the service, and says which names it may carry.
+path "pki/issue/{{identity.entity.aliases.@services@.metadata.role_name}}" {
+  capabilities = ["update"]
+}
