@@ -139,8 +139,8 @@ pub struct Renewal {
     pub max_ttl: Ttl,
     /// The period.
     pub period: Ttl,
-    /// New internal data, if any.
-    pub internal: Option<Json>,
+    /// The method knows no more of this login: the token keeps the end it has, and nothing is answered.
+    pub gone: bool,
 }
 
 impl Reply {

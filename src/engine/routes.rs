@@ -318,10 +318,11 @@ impl Table {
     /// Finds the row for a path, of which the first `skip` bytes are the mount's.
     ///
     /// # Errors
-    /// [`Error::UnsupportedPath`], or [`Error::UnsupportedOperation`] where only other operations are answered.
-    pub fn find(&self, path: &Path, skip: usize, operation: Operation) -> Result<Matched<'_>> {
+    /// [`Error::UnsupportedPath`], or [`Error::UnsupportedOperation`] where only other operations are answered, and
+    /// whether those need no token: then it may be told to anybody.
+    pub fn find(&self, path: &Path, skip: usize, operation: Operation) -> Result<Matched<'_>, (Error, bool)> {
         let below = path.as_str().get(skip..).unwrap_or_default();
-        let mut known = false;
+        let (mut known, mut public) = (false, false);
         for (index, endpoint) in self.endpoints.iter().enumerate() {
             let list = operation == Operation::List;
             if endpoint.folder && !list {
@@ -334,17 +335,19 @@ impl Table {
             }
             // What has no names to list is, for LIST, not there.
             known |= !list;
+            public |= endpoint.public;
             if endpoint.handling(operation).is_none() {
                 continue;
             }
             let mut folded = None;
             for (range, name) in folds.into_iter().rev() {
                 let from: &Path = folded.as_ref().unwrap_or(path);
-                folded = Some(from.replaced(skip + range.start..skip + range.end, &name)?);
+                let replaced = from.replaced(skip + range.start..skip + range.end, &name);
+                folded = Some(replaced.map_err(|error| (error, false))?);
             }
             return Ok(Matched { endpoint, index, captures, folded });
         }
-        Err(if known { Error::UnsupportedOperation } else { Error::UnsupportedPath })
+        Err((if known { Error::UnsupportedOperation } else { Error::UnsupportedPath }, known && public))
     }
 }
 

@@ -87,8 +87,8 @@ pub enum Revocation<'a> {
     Force(&'a str),
 }
 
-/// A token's new end, as an answer that is complete.
-pub struct Renewed(pub Json);
+/// A token's new end, as an answer that is complete; none where its method knows no more of it.
+pub struct Renewed(pub Option<Json>);
 
 /// A lease's new end.
 pub struct RenewedLease {

@@ -58,6 +58,9 @@ impl Work for Vault {
             if let Some(entry) = from_method {
                 let frame = own_frame(self, &entry, Path::parse(&token.path)?);
                 let renewal = entry.engine.renew_login(frame, login.clone()).await?;
+                if renewal.gone {
+                    return Ok(Renewed(None));
+                }
                 login.ttl = renewal.ttl.or(login.ttl);
                 login.max_ttl = renewal.max_ttl.or(login.max_ttl);
                 login.period = renewal.period.or(login.period);
@@ -81,7 +84,7 @@ impl Work for Vault {
             let auth = describe(&renewed, text, entity.map(|e| e.policies).unwrap_or_default(), now);
             let response = super::Response { auth: Some(auth), warnings, ..super::Response::default() };
             let json = serde_json::to_string(&response).map_err(Error::internal)?;
-            Ok(Renewed(crate::base::Json::parse(json.as_bytes())?))
+            Ok(Renewed(Some(Json::parse(json.as_bytes())?)))
         })
     }
 

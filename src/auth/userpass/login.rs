@@ -71,9 +71,9 @@ async fn login(cx: Cx<Userpass>, p: Credentials) -> Result<Reply> {
 /// A token lives on only as long as its user is there and has the same policies: the token keeps those of its issue.
 pub async fn renew(cx: Cx<Userpass>, login: Login) -> Result<Renewal> {
     let name = login.internal.at("username").and_then(Json::as_str).unwrap_or_default();
-    let user: User = cx
-        .get(&key(&Name::parse(name)?))?
-        .ok_or_else(|| Error::invalid("the user does not exist any more, not renewing"))?;
+    let Some(user) = cx.get::<User>(&key(&Name::parse(name)?))? else {
+        return Ok(Renewal { gone: true, ..Renewal::default() });
+    };
     if user.rules.token_policies != login.policies {
         return Err(Error::invalid("policies have changed, not renewing"));
     }
@@ -81,6 +81,6 @@ pub async fn renew(cx: Cx<Userpass>, login: Login) -> Result<Renewal> {
         ttl: user.rules.token_ttl,
         max_ttl: user.rules.token_max_ttl,
         period: user.rules.token_period,
-        internal: None,
+        gone: false,
     })
 }

@@ -22,7 +22,7 @@ pub struct Identified {
 
 impl Vault {
     pub(in crate::vault) fn authenticate(&self, routed: Routed) -> Result<Identified, (Routed, Error)> {
-        if routed.target.as_ref().is_ok_and(|t| t.endpoint().public) {
+        if routed.public {
             return Ok(Identified { routed, session: None });
         }
         let session = match &routed.inbound.token {

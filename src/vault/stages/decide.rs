@@ -43,7 +43,14 @@ impl Vault {
     pub(in crate::vault) fn decide(&self, spent: Spent) -> Decided {
         let Spent { mut routed, session, last_use } = spent;
         let Some(session) = session else {
-            return Decided { routed, session: None, last_use, verdict: Ok(Permit::Public), denial: None };
+            let verdict = match std::mem::replace(&mut routed.target, Err(Error::UnsupportedPath)) {
+                Ok(target) => {
+                    routed.target = Ok(target);
+                    Ok(Permit::Public)
+                }
+                Err(error) => Err(error),
+            };
+            return Decided { routed, session: None, last_use, verdict, denial: None };
         };
         let exists = self.exists(&routed, &session);
         let query = Query {

@@ -14,6 +14,8 @@ pub struct Routed {
     pub inbound: Inbound,
     /// Where it goes, or why nowhere.
     pub target: Result<Target, Error>,
+    /// Whether it may be told to somebody without a token.
+    pub public: bool,
 }
 
 /// Mount and endpoint.
@@ -43,12 +45,12 @@ impl Vault {
         if self.read_through()
             && let Err(error) = self.reload_mounts_if_changed()
         {
-            return Routed { inbound, target: Err(error) };
+            return Routed { inbound, target: Err(error), public: false };
         }
         let table = self.mounts.table();
         let Some(entry) = table.find(inbound.path.as_str()) else {
             let error = Error::NoHandler(inbound.path.as_str().to_owned());
-            return Routed { inbound, target: Err(error) };
+            return Routed { inbound, target: Err(error), public: false };
         };
         let skip = entry.mount.path.as_str().len().min(inbound.path.as_str().len());
         match entry.engine.table().find(&inbound.path, skip, inbound.operation) {
@@ -58,9 +60,10 @@ impl Vault {
                 }
                 let target =
                     Target { entry: entry.clone(), index: matched.index, captures: matched.captures };
-                Routed { inbound, target: Ok(target) }
+                let public = target.endpoint().public;
+                Routed { inbound, target: Ok(target), public }
             }
-            Err(error) => Routed { inbound, target: Err(error) },
+            Err((error, public)) => Routed { inbound, target: Err(error), public },
         }
     }
 
