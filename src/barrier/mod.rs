@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-pub use keyring::{Keyring, TermInfo};
+pub use keyring::{Keyring, RootKey, TermInfo};
 pub use txn::{Rows, Txn};
 pub use view::{Reading, View};
 
@@ -38,7 +38,7 @@ impl Barrier {
     pub fn create(
         storage: Arc<dyn Storage>,
         rng: Arc<dyn Rng>,
-        root_key: &Secret<Vec<u8>>,
+        root_key: &RootKey,
         now: Timestamp,
     ) -> Result<(Arc<Self>, (String, Change))> {
         let keyring = Keyring::create(rng.as_ref(), now)?;
@@ -50,7 +50,7 @@ impl Barrier {
     ///
     /// # Errors
     /// [`Error::Uninitialized`] without a keyring, [`Error::Invalid`] for a wrong key.
-    pub fn open(storage: Arc<dyn Storage>, rng: Arc<dyn Rng>, root_key: &Secret<Vec<u8>>) -> Result<Arc<Self>> {
+    pub fn open(storage: Arc<dyn Storage>, rng: Arc<dyn Rng>, root_key: &RootKey) -> Result<Arc<Self>> {
         let mut row = None;
         storage.read(&mut |s| {
             row = s.get(KEYRING)?;
@@ -101,21 +101,21 @@ impl Barrier {
     ///
     /// # Errors
     /// [`Error::Sealed`], [`Error::Conflict`] after a rotation on another node, and those of storage.
-    pub async fn rotate(&self, root_key: &Secret<Vec<u8>>, now: Timestamp) -> Result<()> {
+    pub async fn rotate(&self, root_key: &RootKey, now: Timestamp) -> Result<()> {
         let next = self.keys()?.with_new_term(self.rng.as_ref(), now)?;
-        self.replace_keyring(next, root_key, Batch::default()).await
+        self.replace_keyring(Arc::new(next), root_key, Batch::default()).await
     }
 
     /// Seals the keyring under another root key, in one commit with what `batch` says.
     ///
     /// # Errors
     /// As [`Barrier::rotate`].
-    pub async fn rekey(&self, root_key: &Secret<Vec<u8>>, batch: Batch) -> Result<()> {
-        let keyring = self.keys()?.as_ref().clone();
+    pub async fn rekey(&self, root_key: &RootKey, batch: Batch) -> Result<()> {
+        let keyring = self.keys()?;
         self.replace_keyring(keyring, root_key, batch).await
     }
 
-    async fn replace_keyring(&self, next: Keyring, root_key: &Secret<Vec<u8>>, mut batch: Batch) -> Result<()> {
+    async fn replace_keyring(&self, next: Arc<Keyring>, root_key: &RootKey, mut batch: Batch) -> Result<()> {
         let mut version = None;
         self.storage.read(&mut |s| {
             version = s.get(KEYRING)?.map(|row| row.version);
@@ -125,7 +125,7 @@ impl Barrier {
         batch.expects.push((KEYRING.to_owned(), Expect::Version(version)));
         batch.changes.push((KEYRING.to_owned(), Change::Put(next.seal(root_key, self.rng.as_ref())?)));
         self.storage.commit(batch).await?;
-        self.keys.store(Some(Arc::new(next)));
+        self.keys.store(Some(next));
         Ok(())
     }
 
@@ -133,7 +133,7 @@ impl Barrier {
     ///
     /// # Errors
     /// [`Error::Sealed`], or when the row does not open with this key.
-    pub fn reread(&self, root_key: &Secret<Vec<u8>>) -> Result<()> {
+    pub fn reread(&self, root_key: &RootKey) -> Result<()> {
         self.keys()?;
         let mut row = None;
         self.storage.read(&mut |s| {

@@ -8,6 +8,7 @@ use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Key, Nonce, Tag};
 
 use super::error::{Error, Result};
+use super::locked::Locked;
 use crate::base::Secret;
 
 /// The length of a key, in bytes.
@@ -17,12 +18,15 @@ pub const NONCE_LEN: usize = 12;
 /// What sealing adds to a plaintext, in bytes.
 pub const TAG_LEN: usize = 16;
 
-/// A key ready for use. Boxed, so that a move leaves no copy of the schedule behind.
-pub struct AeadKey(Box<Aes256Gcm>);
+/// A key ready for use, on pages of its own: a move leaves no copy of the schedule behind.
+pub struct AeadKey(Locked<Aes256Gcm>);
 
 impl AeadKey {
     /// Expands the key.
-    pub fn new(key: &Secret<[u8; KEY_LEN]>) -> Self {
+    ///
+    /// # Errors
+    /// `Primitive` when there is no memory for its page.
+    pub fn new(key: &Secret<[u8; KEY_LEN]>) -> Result<Self> {
         Self::expand(key.reveal())
     }
 
@@ -32,7 +36,7 @@ impl AeadKey {
     /// `Invalid` when it is not 32 bytes long.
     pub fn from_bytes(key: &Secret<Vec<u8>>) -> Result<Self> {
         match <&[u8; KEY_LEN]>::try_from(key.reveal().as_slice()) {
-            Ok(key) => Ok(Self::expand(key)),
+            Ok(key) => Self::expand(key),
             Err(_) => Err(Error::invalid("an AES-256 key has 32 bytes")),
         }
     }
@@ -86,8 +90,14 @@ impl AeadKey {
         Ok(plaintext)
     }
 
-    fn expand(key: &[u8; KEY_LEN]) -> Self {
-        Self(Box::new(Aes256Gcm::new(<&Key<Aes256Gcm>>::from(key))))
+    /// Whether it stays out of swap.
+    pub const fn is_locked(&self) -> bool {
+        self.0.is_locked()
+    }
+
+    fn expand(key: &[u8; KEY_LEN]) -> Result<Self> {
+        let cipher = Aes256Gcm::new(<&Key<Aes256Gcm>>::from(key));
+        Locked::new(cipher).map(Self).map_err(|_| Error::Primitive("memory for a key"))
     }
 }
 
@@ -169,7 +179,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_sealed_opens(key: [u8; 32], nonce: [u8; 12], aad: Vec<u8>, plaintext: Vec<u8>, header: Vec<u8>) {
-            let key = AeadKey::new(&Secret::new(key));
+            let key = AeadKey::new(&Secret::new(key)).unwrap();
             let mut out = header.clone();
             key.seal_onto(nonce, &aad, &plaintext, &mut out).unwrap();
             prop_assert_eq!(&out[..header.len()], &header[..]);
@@ -179,7 +189,7 @@ mod tests {
 
         #[test]
         fn garbage_stays_closed(nonce: [u8; 12], aad: Vec<u8>, garbage: Vec<u8>) {
-            prop_assert!(AeadKey::new(&Secret::new([9; 32])).open(nonce, &aad, &garbage).is_err());
+            prop_assert!(AeadKey::new(&Secret::new([9; 32])).unwrap().open(nonce, &aad, &garbage).is_err());
         }
     }
 }

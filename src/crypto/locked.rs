@@ -1,104 +1,113 @@
-//! A key on memory pages of its own: not swapped, not dumped, empty after a fork, between two pages that nobody may touch.
+//! A value on memory pages of its own: not swapped, not dumped, empty after a fork, between two pages that nobody may touch.
 //!
-//!     forbidden page │ zeros … key │ forbidden page
+//! ```text
+//! forbidden page │ zeros … value │ forbidden page
+//! ```
 //!
-//! The key ends where the page ends, so that reading past it stops the process instead of telling what is behind.
+//! The value ends where its pages end, as nearly as its alignment allows, so that reading past it stops the process instead
+//! of telling what is behind.
 #![allow(unsafe_code, reason = "pages cannot be had without; this file and `base/wipe.rs` alone have any")]
 
 use std::ffi::c_void;
 use std::fmt;
 use std::io;
+use std::marker::PhantomData;
+use std::ops::Deref;
 use std::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mlock, mmap_anonymous, mprotect, munmap};
-use zeroize::Zeroize;
 
-/// Bytes of a key on a page of its own. Each costs three pages of addresses and one of memory.
-pub struct LockedKey<const N: usize> {
+/// A value on pages of its own. Costs two pages of addresses beside those of the value.
+pub struct Locked<T> {
     /// The first forbidden page.
     base: NonNull<u8>,
     page: usize,
+    /// Bytes of the pages between the forbidden ones.
+    room: usize,
     locked: bool,
+    value: PhantomData<T>,
 }
 
-// SAFETY: the pages belong to this value alone, and are changed only through `&mut`.
-unsafe impl<const N: usize> Send for LockedKey<N> {}
+// SAFETY: the pages belong to this value alone; it is shared and sent as the value itself would be.
+unsafe impl<T: Send> Send for Locked<T> {}
 // SAFETY: as above.
-unsafe impl<const N: usize> Sync for LockedKey<N> {}
+unsafe impl<T: Sync> Sync for Locked<T> {}
 
-impl<const N: usize> LockedKey<N> {
-    /// A key that `fill` writes in place; it starts as zeros. With `lock` false the pages may be swapped.
+impl<T> Locked<T> {
+    /// Moves a value onto its pages. Where it was before is the caller's to wipe.
     ///
     /// # Errors
-    /// When the system gives no memory. That it refuses to lock is not an error: see [`LockedKey::is_locked`].
-    pub fn new(lock: bool, fill: impl FnOnce(&mut [u8; N])) -> io::Result<Self> {
+    /// When the system gives no memory. That it refuses to lock is not an error: see [`Locked::is_locked`].
+    pub fn new(value: T) -> io::Result<Self> {
         let page = rustix::param::page_size();
-        if N == 0 || N > page {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a locked key has 1 byte to one page"));
+        if align_of::<T>() > page {
+            return Err(io::ErrorKind::InvalidInput.into());
         }
+        let room = size_of::<T>().max(1).div_ceil(page) * page;
         // SAFETY: a new private mapping wherever the system likes; nothing else refers to it.
-        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), page * 3, ProtFlags::empty(), MapFlags::PRIVATE) }?;
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), room + page * 2, ProtFlags::empty(), MapFlags::PRIVATE) }?;
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        // From here on the value's drop gives the pages back.
-        let mut key = Self { base, page, locked: false };
-        let middle = key.middle();
-        // SAFETY: the middle page of the three that were just mapped.
+        // SAFETY: the pages between the first and the last of those that were just mapped.
         unsafe {
-            mprotect(middle, page, MprotectFlags::READ | MprotectFlags::WRITE)?;
+            let middle: *mut c_void = base.as_ptr().add(page).cast();
+            if let Err(error) = mprotect(middle, room, MprotectFlags::READ | MprotectFlags::WRITE) {
+                let _ = munmap(base.as_ptr().cast(), room + page * 2);
+                return Err(error.into());
+            }
             // Advice: an old kernel that does not know it is no reason to stop.
-            let _ = madvise(middle, page, Advice::LinuxDontDump);
-            let _ = madvise(middle, page, Advice::LinuxWipeOnFork);
-            key.locked = lock && mlock(middle, page).is_ok();
+            let _ = madvise(middle, room, Advice::LinuxDontDump);
+            let _ = madvise(middle, room, Advice::LinuxWipeOnFork);
+            let locked = mlock(middle, room).is_ok();
+            let whole = Self { base, page, room, locked, value: PhantomData };
+            // Aligned, within the writable pages, and dropped by `drop` alone.
+            whole.start().write(value);
+            Ok(whole)
         }
-        fill(key.bytes_mut());
-        Ok(key)
     }
 
-    /// Whether the page stays out of swap. It does not where the limit on locked memory is reached.
-    pub fn is_locked(&self) -> bool {
+    /// Whether the pages stay out of swap. They do not where the limit on locked memory is reached.
+    pub const fn is_locked(&self) -> bool {
         self.locked
     }
 
-    /// The one way out.
-    pub fn reveal(&self) -> &[u8; N] {
-        // SAFETY: N bytes at the end of the middle page, which is readable, initialised (by the kernel, with zeros) and
-        // lives as long as self; bytes need no alignment.
-        unsafe { &*self.start().cast::<[u8; N]>() }
+    fn middle(&self) -> *mut u8 {
+        // SAFETY: within the mapping.
+        unsafe { self.base.as_ptr().add(self.page) }
     }
 
-    fn bytes_mut(&mut self) -> &mut [u8; N] {
-        // SAFETY: as in `reveal`, and the page is writable and borrowed by nobody else.
-        unsafe { &mut *self.start().cast::<[u8; N]>() }
-    }
-
-    fn middle(&self) -> *mut c_void {
-        // SAFETY: within the mapping of three pages.
-        unsafe { self.base.as_ptr().add(self.page).cast() }
-    }
-
-    fn start(&self) -> *mut u8 {
-        // SAFETY: within the mapping of three pages, since N is at most a page.
-        unsafe { self.base.as_ptr().add(self.page * 2 - N) }
+    fn start(&self) -> *mut T {
+        let offset = (self.room - size_of::<T>()) / align_of::<T>() * align_of::<T>();
+        // SAFETY: within the writable pages, since they have room for the value; pages are aligned for all that `new` admits.
+        unsafe { self.middle().add(offset).cast() }
     }
 }
 
-impl<const N: usize> Drop for LockedKey<N> {
+impl<T> Deref for Locked<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: `new` wrote the value there, and it lives until `drop`.
+        unsafe { &*self.start() }
+    }
+}
+
+impl<T> Drop for Locked<T> {
     fn drop(&mut self) {
-        // SAFETY: the three pages of `new`. Where the protection of the middle one failed nothing was written, and making
-        // it writable here fails too; only then is there nothing to wipe. Unmapping unlocks.
+        // SAFETY: the value that `new` wrote, then the pages that `new` mapped. The wiping is volatile: nobody reads the
+        // pages again, and the compiler could leave it out. Unmapping unlocks.
         unsafe {
-            if mprotect(self.middle(), self.page, MprotectFlags::READ | MprotectFlags::WRITE).is_ok() {
-                self.bytes_mut().zeroize();
+            std::ptr::drop_in_place(self.start());
+            for at in 0..self.room {
+                self.middle().add(at).write_volatile(0);
             }
             // It fails only for a mapping that is not ours.
-            let _ = munmap(self.base.as_ptr().cast(), self.page * 3);
+            let _ = munmap(self.base.as_ptr().cast(), self.room + self.page * 2);
         }
     }
 }
 
-impl<const N: usize> fmt::Debug for LockedKey<N> {
+impl<T> fmt::Debug for Locked<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LockedKey(..)")
+        f.write_str("Locked(..)")
     }
 }
 
@@ -128,23 +137,10 @@ mod tests {
     }
 
     #[test]
-    fn a_key_without_bytes_or_longer_than_a_page_is_refused() {
-        assert!(LockedKey::<0>::new(true, |_| {}).is_err());
-        assert!(LockedKey::<{ 1 << 20 }>::new(true, |_| {}).is_err());
-    }
-
-    #[test]
-    fn a_refused_lock_is_told_and_the_key_is_there_all_the_same() {
-        let key = LockedKey::<32>::new(false, |bytes| bytes.fill(7)).unwrap();
-        assert!(!key.is_locked());
-        assert_eq!(key.reveal(), &[7; 32]);
-    }
-
-    #[test]
     fn the_page_is_neither_swapped_nor_dumped_nor_inherited() {
-        let key = LockedKey::<32>::new(true, |bytes| bytes.fill(7)).unwrap();
-        assert_eq!(key.reveal(), &[7; 32]);
-        let (locked, flags) = mapping(key.reveal().as_ptr());
+        let key = Locked::new([7u8; 32]).unwrap();
+        assert_eq!(*key, [7; 32]);
+        let (locked, flags) = mapping(key.as_ptr());
         assert!(flags.split(' ').any(|flag| flag == "dd"), "{flags}");
         assert!(flags.split(' ').any(|flag| flag == "wf"), "{flags}");
         assert_eq!(key.is_locked(), flags.split(' ').any(|flag| flag == "lo"), "{flags}");
@@ -153,12 +149,30 @@ mod tests {
 
     #[test]
     fn the_pages_around_it_are_forbidden_and_all_are_given_back() {
-        let key = LockedKey::<48>::new(true, |bytes| bytes.fill(7)).unwrap();
-        let end = key.reveal().as_ptr().wrapping_add(48);
+        let key = Locked::new([7u8; 48]).unwrap();
+        let end = key.as_ptr().wrapping_add(48);
         let before = key.base.as_ptr().cast_const();
         for forbidden in [before, end] {
             assert!(!mapping(forbidden).1.split(' ').any(|flag| matches!(flag, "rd" | "wr")));
         }
-        assert_eq!(format!("{key:?}"), "LockedKey(..)");
+        assert_eq!(format!("{key:?}"), "Locked(..)");
+    }
+
+    #[test]
+    fn a_value_with_an_alignment_and_a_drop_is_treated_as_such() {
+        #[repr(align(64))]
+        struct Aligned(std::sync::Arc<()>);
+        let counted = std::sync::Arc::new(());
+        let locked = Locked::new(Aligned(counted.clone())).unwrap();
+        assert_eq!(std::ptr::from_ref(&*locked).addr() % 64, 0);
+        assert_eq!(std::sync::Arc::strong_count(&locked.0), 2);
+        drop(locked);
+        assert_eq!(std::sync::Arc::strong_count(&counted), 1);
+    }
+
+    #[test]
+    fn more_than_a_page_is_no_trouble() {
+        let locked = Locked::new([7u8; 10_000]).unwrap();
+        assert!(locked.iter().all(|b| *b == 7));
     }
 }

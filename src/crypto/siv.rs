@@ -13,6 +13,7 @@ use aes_siv::KeyInit;
 use aes_siv::siv::Aes256Siv;
 
 use super::error::{Error, Result};
+use super::locked::Locked;
 use crate::base::Secret;
 
 /// The length of a key, in bytes: half for the authentication, half for the encryption.
@@ -23,12 +24,15 @@ pub const IV_LEN: usize = 16;
 pub const AAD_MAX: usize = 126;
 
 /// A key for names. Each call expands the key anew: it needs no lock, and many threads may call.
-pub struct NameKey(Box<Secret<[u8; KEY_LEN]>>);
+pub struct NameKey(Locked<[u8; KEY_LEN]>);
 
 impl NameKey {
     /// Takes the key.
-    pub fn new(key: Secret<[u8; KEY_LEN]>) -> Self {
-        Self(Box::new(key))
+    ///
+    /// # Errors
+    /// `Primitive` when there is no memory for its page.
+    pub fn new(key: &Secret<[u8; KEY_LEN]>) -> Result<Self> {
+        Locked::new(*key.reveal()).map(Self).map_err(|_| Error::Primitive("memory for a key"))
     }
 
     /// Takes a key of which only storage knows the length.
@@ -36,12 +40,12 @@ impl NameKey {
     /// # Errors
     /// `Invalid` when it is not 64 bytes long.
     pub fn from_bytes(key: &Secret<Vec<u8>>) -> Result<Self> {
-        let mut own = Box::new(Secret::new([0; KEY_LEN]));
+        let mut own = Secret::new([0; KEY_LEN]);
         if key.reveal().len() != KEY_LEN {
             return Err(Error::invalid("an AES-SIV key has 64 bytes"));
         }
         own.reveal_mut().copy_from_slice(key.reveal());
-        Ok(Self(own))
+        Self::new(&own)
     }
 
     /// Encrypts a name, always to the same bytes for the same associated data.
@@ -62,7 +66,7 @@ impl NameKey {
 
     /// Boxed, so that what the crate does not wipe is wiped when the heap gets it back.
     fn cipher(&self) -> Box<Aes256Siv> {
-        Box::new(Aes256Siv::new(self.0.reveal().into()))
+        Box::new(Aes256Siv::new((&*self.0).into()))
     }
 }
 
@@ -122,7 +126,7 @@ mod tests {
 
     #[test]
     fn any_changed_bit_keeps_it_closed() {
-        let key = NameKey::new(Secret::new([7; 64]));
+        let key = NameKey::new(&Secret::new([7; 64])).unwrap();
         let sealed = key.seal(&[b"a", b"b"], b"name").unwrap();
         for bit in 0..sealed.len() * 8 {
             let mut changed = sealed.clone();
@@ -144,7 +148,7 @@ mod tests {
 
     #[test]
     fn too_much_associated_data_is_an_error() {
-        let key = NameKey::new(Secret::new([7; 64]));
+        let key = NameKey::new(&Secret::new([7; 64])).unwrap();
         assert!(key.seal(&[b"x".as_slice(); AAD_MAX], b"").is_ok());
         assert!(key.seal(&[b"x".as_slice(); AAD_MAX + 1], b"").is_err());
         assert!(key.open(&[b"x".as_slice(); AAD_MAX + 1], &[0; 16]).is_err());
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn many_threads_share_a_key() {
-        let key = NameKey::new(Secret::new([3; 64]));
+        let key = NameKey::new(&Secret::new([3; 64])).unwrap();
         let expected = key.seal(&[], b"shared").unwrap();
         std::thread::scope(|scope| {
             for _ in 0..4 {
@@ -163,13 +167,13 @@ mod tests {
 
     #[test]
     fn debug_says_nothing() {
-        assert_eq!(format!("{:?}", NameKey::new(Secret::new([0xab; 64]))), "NameKey(..)");
+        assert_eq!(format!("{:?}", NameKey::new(&Secret::new([0xab; 64])).unwrap()), "NameKey(..)");
     }
 
     proptest! {
         #[test]
         fn what_is_sealed_opens_and_is_always_the_same(name: Vec<u8>, aad: Vec<u8>) {
-            let key = NameKey::new(Secret::new([5; 64]));
+            let key = NameKey::new(&Secret::new([5; 64])).unwrap();
             let sealed = key.seal(&[&aad], &name).unwrap();
             prop_assert_eq!(sealed.len(), name.len() + IV_LEN);
             prop_assert_eq!(&sealed, &key.seal(&[&aad], &name).unwrap());
@@ -178,7 +182,7 @@ mod tests {
 
         #[test]
         fn garbage_stays_closed(garbage: Vec<u8>, aad: Vec<u8>) {
-            prop_assert!(NameKey::new(Secret::new([5; 64])).open(&[&aad], &garbage).is_err());
+            prop_assert!(NameKey::new(&Secret::new([5; 64])).unwrap().open(&[&aad], &garbage).is_err());
         }
     }
 }

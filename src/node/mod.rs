@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 pub use health::{Health, HealthQuery};
 
+use crate::barrier::RootKey;
 use crate::base::json::Map;
 use crate::base::{Clock, Error, Json, Result, Rng, Secret, Timestamp, limits};
 use crate::seal::{self, Opened, Progress, SealConfig, Sealed, Shape};
@@ -45,7 +46,7 @@ enum State {
 struct Active {
     vault: Arc<Vault>,
     config: SealConfig,
-    root_key: Secret<Vec<u8>>,
+    root_key: Arc<RootKey>,
     since: Timestamp,
 }
 
@@ -202,8 +203,11 @@ impl Node {
             self.settings.vault.clone(),
             control,
         )?;
+        if !vault.barrier().keys()?.is_locked() {
+            tracing::warn!("the pages of keys could not be locked: they may be swapped (see the limit on locked memory)");
+        }
         vault.start();
-        let active = Active { vault, config, root_key: opened.root_key, since: self.clock.now() };
+        let active = Active { vault, config, root_key: Arc::new(opened.root_key), since: self.clock.now() };
         self.state.store(Arc::new(State::Active(Arc::new(active))));
         tracing::info!("unsealed");
         Ok(())

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ROOT, SEAL, SealConfig, Shape, root_key, wrap};
-use crate::barrier::{Barrier, Txn, View};
+use crate::barrier::{Barrier, RootKey, Txn, View};
 use crate::base::secret::{stored, stored_option};
 use crate::base::{Error, Key, Result, Rng, Secret, ids};
 use crate::storage::{Batch, Change};
@@ -130,7 +130,7 @@ impl Ceremony {
         barrier: &Barrier,
         end: &Txn,
         config: &SealConfig,
-        root: &Secret<Vec<u8>>,
+        root: &RootKey,
     ) -> Result<(Vec<Secret<Vec<u8>>>, Batch)> {
         let shape = Shape::of(self.shares, self.threshold)?;
         let rng = barrier.rng().as_ref();

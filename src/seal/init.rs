@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{ROOT, SEAL, SealConfig, wrap};
-use crate::barrier::{Barrier, Txn};
+use crate::barrier::{Barrier, RootKey, Txn};
 use crate::base::{Clock, Error, Result, Rng, Secret, ids};
 use crate::crypto::shamir;
 use crate::storage::{Change, Expect, Storage};
@@ -55,8 +55,6 @@ impl Shape {
 pub struct Initialized {
     /// The shares.
     pub shares: Vec<Secret<Vec<u8>>>,
-    /// The root key, for a caller that wants to be unsealed at once.
-    pub root_key: Secret<Vec<u8>>,
 }
 
 /// Makes a store. `first` writes what a new store holds, through the new barrier. All of it is one commit: after a kill the
@@ -75,8 +73,7 @@ pub async fn initialize(
     if super::config(storage.as_ref())?.is_some() {
         return Err(already());
     }
-    let mut root_key = Secret::new(vec![0; 32]);
-    rng.fill(root_key.reveal_mut());
+    let root_key = RootKey::random(rng.as_ref())?;
     let (barrier, keyring) = Barrier::create(storage.clone(), rng.clone(), &root_key, clock.now())?;
     let (unseal_key, shares) = shape.split(rng.as_ref())?;
     let config = SealConfig {
@@ -95,7 +92,7 @@ pub async fn initialize(
     let committed = storage.commit(batch).await;
     barrier.seal();
     match committed {
-        Ok(_) => Ok(Initialized { shares, root_key }),
+        Ok(_) => Ok(Initialized { shares }),
         // Another init was faster.
         Err(Error::Conflict) => Err(already()),
         Err(error) => Err(error),

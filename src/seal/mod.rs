@@ -17,6 +17,7 @@ pub use unseal::{Opened, Progress, Sealed};
 
 use serde::{Deserialize, Serialize};
 
+use crate::barrier::RootKey;
 use crate::base::{Error, Result, Rng, Secret};
 use crate::crypto::aead::AeadKey;
 use crate::storage::Storage;
@@ -54,7 +55,7 @@ pub fn config(storage: &dyn Storage) -> Result<Option<SealConfig>> {
 }
 
 /// Puts the root key under an unseal key.
-fn wrap(root_key: &Secret<Vec<u8>>, unseal_key: &Secret<Vec<u8>>, rng: &dyn Rng) -> Result<Vec<u8>> {
+fn wrap(root_key: &RootKey, unseal_key: &Secret<Vec<u8>>, rng: &dyn Rng) -> Result<Vec<u8>> {
     let mut nonce = [0; 12];
     rng.fill(&mut nonce);
     let mut bytes = nonce.to_vec();
@@ -63,18 +64,19 @@ fn wrap(root_key: &Secret<Vec<u8>>, unseal_key: &Secret<Vec<u8>>, rng: &dyn Rng)
 }
 
 /// Opens what [`wrap`] closed; the proof that the shares were the right ones.
-fn unwrap(bytes: &[u8], unseal_key: &Secret<Vec<u8>>) -> Result<Secret<Vec<u8>>> {
+fn unwrap(bytes: &[u8], unseal_key: &Secret<Vec<u8>>) -> Result<RootKey> {
     let wrong = || Error::invalid("unable to retrieve stored keys: invalid key: failed to decrypt keys from storage");
     let (nonce, sealed) = bytes.split_at_checked(12).ok_or_else(wrong)?;
     let key = AeadKey::from_bytes(unseal_key).map_err(|_| wrong())?;
-    key.open(nonce.try_into().map_err(|_| wrong())?, ROOT.as_bytes(), sealed).map_err(|_| wrong())
+    let opened = key.open(nonce.try_into().map_err(|_| wrong())?, ROOT.as_bytes(), sealed).map_err(|_| wrong())?;
+    RootKey::from_bytes(&opened)
 }
 
 /// The root key that these shares open.
 ///
 /// # Errors
 /// [`Error::Invalid`] if they are not the right ones.
-fn root_key(storage: &dyn Storage, config: &SealConfig, shares: &[Secret<Vec<u8>>]) -> Result<Secret<Vec<u8>>> {
+fn root_key(storage: &dyn Storage, config: &SealConfig, shares: &[Secret<Vec<u8>>]) -> Result<RootKey> {
     let unseal_key = match shares {
         // With a single share, the share is the key.
         [only] if config.shares == 1 => only.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{SealConfig, root_key};
-use crate::barrier::Barrier;
+use crate::barrier::{Barrier, RootKey};
 use crate::base::{Error, Result, Rng, Secret, ids};
 use crate::storage::Storage;
 
@@ -21,7 +21,7 @@ pub struct Opened {
     /// The barrier.
     pub barrier: Arc<Barrier>,
     /// What its keyring is sealed under.
-    pub root_key: Secret<Vec<u8>>,
+    pub root_key: RootKey,
 }
 
 /// Where a share led.
