@@ -28,7 +28,6 @@ fn main() -> ExitCode {
         ["axum", body] => limits::axum(body),
         ["commits", folder, seconds] => limits::commits(folder, seconds),
         ["run", rest @ ..] => options::Options::parse(rest).and_then(|options| rounds::run(&options)),
-        // What `cargo bench` and `cargo test --benches` pass.
         _ => {
             eprintln!("this is started by scripts/bench");
             return ExitCode::SUCCESS;

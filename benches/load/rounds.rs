@@ -99,7 +99,7 @@ async fn unslowed(options: &Options, report: &mut Report) -> Result<()> {
     let disk = options.folder.join("limit");
     std::fs::create_dir_all(&disk)?;
     let (server, _) = Server::start(place).await?;
-    let setup = Setup::make(&server).await?;
+    let setup = Setup::make(&server, options).await?;
     let axum = Axum::start(&options.folder, &setup.answer)?;
     let (mut audited, mut unaudited, mut share) = (Series::default(), Series::default(), Series::default());
     let mut writes: Vec<Series> = WRITES.iter().map(|_| Series::default()).collect();
@@ -169,7 +169,7 @@ async fn slowed(options: &Options, report: &mut Report) -> Result<()> {
     let place = Place::make(&options.warifu, &options.folder, "slow", options.tls, Some(&options.slow))?;
     let disk = place.folder.clone();
     let (server, _) = Server::start(place).await?;
-    let setup = Setup::make(&server).await?;
+    let setup = Setup::make(&server, options).await?;
     let mut writes: Vec<Series> = WRITES.iter().map(|_| Series::default()).collect();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}, flushes of 2.5 ms", options.rounds);

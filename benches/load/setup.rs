@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use crate::client::{Connection, request};
+use crate::options::Options;
 use crate::server::{Server, text};
 
 /// Secrets that are read, and as many that are written.
@@ -31,8 +32,8 @@ pub struct Setup {
 pub type Requests = Arc<[Vec<u8>]>;
 
 impl Setup {
-    /// Makes a new server ready.
-    pub async fn make(server: &Server) -> Result<Self> {
+    /// Makes a new server ready for what is wanted.
+    pub async fn make(server: &Server, options: &Options) -> Result<Self> {
         let mut to = server.connect().await?;
         let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
         let init = to.call("POST", "sys/init", None, Some(shares)).await?;
@@ -49,8 +50,13 @@ impl Setup {
             admin.post(&format!("secret/data/r-{index}"), secret(index)).await?;
         }
         admin.audit(true).await?;
-        let (role_id, secret_id) = admin.approle().await?;
-        admin.pki().await?;
+        let (mut role_id, mut secret_id) = Default::default();
+        if ["login", "crowd", "agent"].iter().any(|measure| options.wants(measure)) {
+            (role_id, secret_id) = admin.approle().await?;
+        }
+        if ["issue", "crowd"].iter().any(|measure| options.wants(measure)) {
+            admin.pki().await?;
+        }
 
         let many = |make: &dyn Fn(usize) -> Vec<u8>| (0..SECRETS).map(make).collect::<Requests>();
         let read = many(&|index| read(index, &token));
