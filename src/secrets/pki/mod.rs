@@ -182,3 +182,6 @@ fn list_routes(routes: Routes<Pki>) -> Routes<Pki> {
             at.read(crl::issuer_delta_pem).public()
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,9 +31,9 @@ pub async fn post(cx: Cx<Pki>, (): ()) -> Result<Reply> {
 }
 
 pub async fn get(cx: Cx<Pki>, p: InPath) -> Result<Reply> {
-    // A slash at the end is the path's, not the request's.
-    let text = p.request.trim_end_matches('/');
-    match STANDARD.decode(text) {
+    // A slash at the end may be the path's or a letter of base64.
+    let whole = STANDARD.decode(&p.request);
+    match whole.or_else(|_| STANDARD.decode(p.request.trim_end_matches('/'))) {
         Ok(der) => answer(&cx, &der).await,
         Err(_) => Ok(refused(400, OcspRefusal::Malformed)),
     }
