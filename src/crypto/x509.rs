@@ -10,6 +10,7 @@ mod crl;
 mod cross_checks;
 pub mod extension;
 mod name;
+mod ocsp;
 mod request;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use crl::{Crl, CrlSpec, Reason, Revoked};
 pub use der::asn1::ObjectIdentifier as Oid;
 pub use extension::{Extension, KeyUsage};
 pub use name::{DistinguishedName, Subject};
+pub use ocsp::{CertId, CertStatus, OcspRefusal, OcspRequest, OcspSpec};
 pub use request::{Request, RequestSpec};
 
 use super::error::{Error, Result};

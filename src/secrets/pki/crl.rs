@@ -123,6 +123,11 @@ impl CrlConfig {
         Ttl::parse(&self.expiry).unwrap_or(Ttl::from_seconds(72 * 3600))
     }
 
+    /// How long an OCSP answer is valid; 0 for not said.
+    pub fn ocsp_expiry(&self) -> Ttl {
+        Ttl::parse(&self.ocsp_expiry).unwrap_or_default()
+    }
+
     fn grace(&self) -> Ttl {
         Ttl::parse(&self.auto_rebuild_grace_period).unwrap_or_default()
     }

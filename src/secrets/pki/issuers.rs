@@ -264,6 +264,24 @@ pub async fn delete(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
     Ok(reply)
 }
 
+/// Deletes all issuers and keys; certificates and lists stay.
+pub async fn delete_all(cx: Cx<Pki>, (): ()) -> Result<Reply> {
+    let mut txn = cx.txn();
+    txn.get::<IssuersConfig>(&config_key("issuers"))?;
+    txn.get::<KeysConfig>(&config_key("keys"))?;
+    txn.put(&config_key("issuers"), &IssuersConfig::default())?;
+    txn.put(&config_key("keys"), &KeysConfig::default())?;
+    for issuer in issuer::all(cx.view())? {
+        issuer::drop_name(&mut txn, What::Issuer, &issuer.name);
+        txn.delete(&issuer_key(&issuer.id));
+    }
+    for key in issuer::all_keys(cx.view())? {
+        issuer::drop_name(&mut txn, What::Key, &key.name);
+        txn.delete(&key_key(&key.id));
+    }
+    Ok(Reply::empty(txn))
+}
+
 fn roles_of(cx: &Cx<Pki>, issuer: &Issuer) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for name in cx.list(&roles_key())? {

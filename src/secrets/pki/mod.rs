@@ -15,6 +15,7 @@ mod issuer;
 mod issuers;
 mod lifetime;
 mod names;
+mod ocsp;
 mod output;
 mod read;
 mod revoke;
@@ -96,6 +97,7 @@ fn ca_routes(routes: Routes<Pki>) -> Routes<Pki> {
         .at("root/generate/{exported}", "Make a CA that signs itself.", |at| at.update(root::generate))
         .at("issuers/generate/root/{exported}", "Make a CA that signs itself.", |at| at.update(root::generate))
         .at("root/rotate/{exported}", "Make the CA that comes next.", |at| at.update(root::rotate))
+        .at("root", "Delete all issuers and keys.", |at| at.delete(issuers::delete_all).sudo())
         .at("root/replace", "Make the next CA the default.", |at| at.update(config::replace_root))
         .at("intermediate/generate/{exported}", "Make a request for a CA.", |at| at.update(intermediate::generate))
         .at("issuers/generate/intermediate/{exported}", "Make a request for a CA.", |at| {
@@ -161,6 +163,8 @@ fn public_routes(routes: Routes<Pki>) -> Routes<Pki> {
 fn list_routes(routes: Routes<Pki>) -> Routes<Pki> {
     routes
         .at("config/crl", "The settings of revocation lists.", |at| at.read(crl::read_config).update(crl::write_config))
+        .at("ocsp", "Ask about certificates by OCSP.", |at| at.update(ocsp::post).public().raw())
+        .at("ocsp/{request..}", "Ask about certificates by OCSP.", |at| at.read(ocsp::get).public())
         .at("crl", "The default issuer's list, in DER.", |at| at.read(crl::der).public())
         .at("crl/pem", "The default issuer's list, in PEM.", |at| at.read(crl::in_pem).public())
         .at("crl/delta", "The default issuer's delta list, in DER.", |at| at.read(crl::delta_der).public())
@@ -178,3 +182,6 @@ fn list_routes(routes: Routes<Pki>) -> Routes<Pki> {
             at.read(crl::issuer_delta_pem).public()
         })
 }
+
+#[cfg(test)]
+mod tests;

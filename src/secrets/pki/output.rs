@@ -60,7 +60,9 @@ impl FormatParams {
             "der" => Form::Der,
             "pem_bundle" => Form::Bundle,
             _ => {
-                return Err(Error::invalid("the \"format\" path parameter must be \"pem\", \"der\", or \"pem_bundle\""));
+                return Err(Error::invalid(
+                    "the \"format\" path parameter must be \"pem\", \"der\", or \"pem_bundle\"",
+                ));
             }
         };
         let pkcs8 = match self.private_key_format.as_deref().unwrap_or_default() {

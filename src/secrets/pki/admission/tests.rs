@@ -130,8 +130,7 @@ const SAMPLES: [Sample; 22] = [
 
 #[test]
 fn each_combination_of_flags_is_what_it_says() {
-    let requests: Vec<Request> =
-        SAMPLES.iter().map(|sample| csr(&Subject::common(sample.name), &[])).collect();
+    let requests: Vec<Request> = SAMPLES.iter().map(|sample| csr(&Subject::common(sample.name), &[])).collect();
     for bits in 0_u32..256 {
         let bit = |at: u32| bits >> at & 1 == 1;
         let role = Role {
@@ -223,7 +222,8 @@ fn nothing_of_a_request_gets_past_the_role() {
     refusal(&role, Ask::Request(&csr(&user, &[])), &asked());
     // The rest of the subject is the role's, whatever the request says; so is what the certificate is for.
     let fancy = Subject { organization: texts(&["Evil"]), ..Subject::common("d.test") };
-    let more = vec![extension::basic_constraints(true, None).unwrap(), extension::key_usage(KeyUsage::CERT_SIGN).unwrap()];
+    let more =
+        vec![extension::basic_constraints(true, None).unwrap(), extension::key_usage(KeyUsage::CERT_SIGN).unwrap()];
     let request = csr_of(KeyKind::Ec(crate::crypto::Curve::P256), &fancy, &[], more);
     let admitted = admit(&role, Ask::Request(&request), &asked(), &facts()).unwrap();
     assert!(admitted.subject().subject().organization.is_empty());

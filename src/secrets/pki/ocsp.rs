@@ -1,0 +1,101 @@
+//! OCSP: whether a certificate is revoked, said by its issuer's own key, about one certificate at a time.
+//!
+//! A serial number that is not in the list is good: certificates of roles with `no_store` are not known by number.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::Pki;
+use super::crl::{CrlConfig, Entry, algorithm_of};
+use super::issuer::{self, Authority};
+use super::store::{config_key, revoked_key};
+use crate::base::{Result, time};
+use crate::crypto::SignatureAlgorithm;
+use crate::crypto::x509::{self, CertId, CertStatus, Certificate, OcspRefusal, OcspRequest, OcspSpec, Reason};
+use crate::engine::{Cx, Reply};
+use crate::params;
+
+const ANSWER: &str = "application/ocsp-response";
+
+params! {
+    /// A question in the path.
+    pub struct InPath {
+        /// The request, in base64.
+        request: String,
+    }
+}
+
+pub async fn post(cx: Cx<Pki>, (): ()) -> Result<Reply> {
+    let body = cx.raw.as_ref().map(|raw| raw.body.clone()).unwrap_or_default();
+    answer(&cx, &body).await
+}
+
+pub async fn get(cx: Cx<Pki>, p: InPath) -> Result<Reply> {
+    // A slash at the end may be the path's or a letter of base64.
+    let whole = STANDARD.decode(&p.request);
+    match whole.or_else(|_| STANDARD.decode(p.request.trim_end_matches('/'))) {
+        Ok(der) => answer(&cx, &der).await,
+        Err(_) => Ok(refused(400, OcspRefusal::Malformed)),
+    }
+}
+
+fn refused(status: u16, refusal: OcspRefusal) -> Reply {
+    Reply::raw(status, ANSWER, refusal.der().to_vec())
+}
+
+async fn answer(cx: &Cx<Pki>, der: &[u8]) -> Result<Reply> {
+    let config: CrlConfig = cx.get(&config_key("crl"))?.unwrap_or_default();
+    if config.ocsp_disable {
+        return Ok(refused(401, OcspRefusal::Unauthorized));
+    }
+    let Ok(request) = OcspRequest::from_der(der) else { return Ok(refused(400, OcspRefusal::Malformed)) };
+    let Some((authority, statuses)) = looked_up(cx, &request)? else {
+        return Ok(refused(401, OcspRefusal::Unauthorized));
+    };
+    let now = cx.now();
+    let expiry = config.ocsp_expiry();
+    let spec = OcspSpec {
+        statuses,
+        this_update: now,
+        next_update: (!expiry.is_zero()).then(|| time::after(now, expiry)),
+        nonce: request.nonce,
+    };
+    let kind = authority.key.kind()?;
+    let sign = move || {
+        let key = authority.key.parse()?;
+        let algorithm = match algorithm_of(kind, &authority.issuer.revocation_signature_algorithm) {
+            Some(algorithm) => algorithm,
+            None => SignatureAlgorithm::for_key(kind, None, false)?,
+        };
+        Ok(spec.sign(&key, algorithm)?)
+    };
+    Ok(Reply::raw(200, ANSWER, cx.engine().workers.run(kind, sign).await?))
+}
+
+type Statuses = Vec<(CertId, CertStatus)>;
+
+/// The issuer that the first question is about, and what it says to each; none if it is not one that may answer here.
+fn looked_up(cx: &Cx<Pki>, request: &OcspRequest) -> Result<Option<(Authority, Statuses)>> {
+    for issuer in issuer::all(cx.view())? {
+        let certificate = Certificate::from_pem(&issuer.certificate)?;
+        let meant = request.ids.first().is_some_and(|id| id.is_of(&certificate));
+        if !meant || !issuer.usage.ocsp || issuer.key_id.is_empty() {
+            continue;
+        }
+        let found = cx.view().read(|reading| {
+            let mut statuses = Vec::with_capacity(request.ids.len());
+            for id in &request.ids {
+                let place = revoked_key(&issuer.list).join(&x509::serial_text(id.serial()));
+                let status = match reading.get::<Entry>(&place)? {
+                    _ if !id.is_of(&certificate) => CertStatus::Unknown,
+                    Some(entry) => CertStatus::Revoked(entry.at, Reason::Unspecified),
+                    None => CertStatus::Good,
+                };
+                statuses.push((id.clone(), status));
+            }
+            Ok((issuer::signer(reading, issuer.clone())?, statuses))
+        })?;
+        return Ok(Some(found));
+    }
+    Ok(None)
+}
