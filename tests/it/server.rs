@@ -269,16 +269,18 @@ impl Drop for Server {
     }
 }
 
-/// Runs these calls all at once, and gives their answers.
-pub async fn at_once<T, F>(calls: impl IntoIterator<Item = F>) -> Vec<T>
+/// Starts these calls all at once; waits for their answers.
+pub fn at_once<T, F>(calls: impl IntoIterator<Item = F>) -> BoxFuture<'static, Vec<T>>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    let tasks: Vec<_> = calls.into_iter().map(tokio::spawn).collect();
-    let mut answers = Vec::new();
-    for task in tasks {
-        answers.push(task.await.unwrap());
-    }
-    answers
+    let tasks: Vec<JoinHandle<T>> = calls.into_iter().map(tokio::spawn).collect();
+    Box::pin(async move {
+        let mut answers = Vec::new();
+        for task in tasks {
+            answers.push(task.await.unwrap());
+        }
+        answers
+    })
 }
