@@ -156,6 +156,11 @@ impl Vault {
         &self.audit
     }
 
+    /// The mounts in force.
+    pub fn mounts(&self) -> &Arc<Mounts> {
+        &self.mounts
+    }
+
     /// The barrier.
     pub fn barrier(&self) -> &Arc<Barrier> {
         &self.barrier

@@ -1,0 +1,28 @@
+//! Stories told over HTTP against a real server on a manual clock, sad paths first.
+//!
+//! One binary: a new story is a file here, never a new binary. `http` and `server` are what all of them stand on;
+//! `stores` makes storage misbehave, `process` runs the real binary where a story needs one that can be killed.
+
+mod http;
+mod logs;
+mod process;
+mod server;
+mod stores;
+
+mod audit;
+mod connections;
+mod cubbyhole;
+mod faults;
+mod fields;
+mod input;
+mod kill;
+mod kv;
+mod mounts;
+mod naming;
+mod paths;
+mod policies;
+mod seal;
+mod store_files;
+mod tokens;
+mod two_nodes;
+mod wrapping;
