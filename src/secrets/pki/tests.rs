@@ -27,7 +27,7 @@ async fn two_nodes() -> (Node, Node) {
     let storage = Arc::new(Memory::new());
     let rng = Arc::new(SystemRng::new());
     let now: Timestamp = "2026-11-22T04:00:00Z".parse().unwrap();
-    let root = Secret::new(vec![7; 32]);
+    let root = crate::barrier::RootKey::from_bytes(&Secret::new(vec![7; 32])).unwrap();
     let (barrier, row) = Barrier::create(storage.clone(), rng.clone(), &root, now).unwrap();
     barrier.storage().commit(Batch { changes: vec![row], ..Batch::default() }).await.unwrap();
     let clock = Arc::new(ManualClock::at(now));
@@ -79,7 +79,7 @@ impl Node {
     /// Runs a handler; its change is not committed yet.
     async fn run(&self, operation: Operation, path: &str, body: &str) -> Result<Reply> {
         let path = Path::parse(&format!("pki/{path}"))?;
-        let matched = self.engine.table().find(&path, 4, operation)?;
+        let matched = self.engine.table().find(&path, 4, operation).map_err(|(error, _)| error)?;
         let handling = matched.endpoint.handling(operation).unwrap();
         let Json::Object(fields) = Json::parse(body.as_bytes())? else { panic!("an object") };
         let mut args = Args::new(matched.captures, fields);
