@@ -12,7 +12,7 @@ static START: Once = Once::new();
 pub fn keep() {
     START.call_once(|| {
         let log = tracing_subscriber::fmt()
-            .with_env_filter("warifu=trace")
+            .with_max_level(tracing::Level::TRACE)
             .with_ansi(false)
             .with_writer(|| Lines)
             .finish();
