@@ -85,6 +85,7 @@ impl Vault {
     /// # Errors
     /// A refusal, where no engine was reached or its answer could not be recorded.
     pub async fn handle(&self, inbound: Inbound) -> Result<Outbound, Refusal> {
+        self.settle_doubt().map_err(Refusal)?;
         let routed = self.route(inbound);
         let identified = match self.authenticate(routed) {
             Ok(identified) => identified,
