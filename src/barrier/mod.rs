@@ -97,35 +97,21 @@ impl Barrier {
         self.keys()?.derive(purpose)
     }
 
-    /// Adds a term to the keyring: new values are written with it, old ones stay readable.
+    /// Adds a term to the keyring as it is stored: new values are written with it, old ones stay readable.
     ///
     /// # Errors
-    /// [`Error::Sealed`], [`Error::Conflict`] after a rotation on another node, and those of storage.
+    /// [`Error::Sealed`], [`Error::Conflict`] after a rotation on another node at the same moment, and those of storage.
     pub async fn rotate(&self, root_key: &Secret<Vec<u8>>, now: Timestamp) -> Result<()> {
-        let next = self.keys()?.with_new_term(self.rng.as_ref(), now)?;
-        self.replace_keyring(next, root_key, Batch::default()).await
-    }
-
-    /// Seals the keyring under another root key, in one commit with what `batch` says.
-    ///
-    /// # Errors
-    /// As [`Barrier::rotate`].
-    pub async fn rekey(&self, root_key: &Secret<Vec<u8>>, batch: Batch) -> Result<()> {
-        let keyring = self.keys()?.as_ref().clone();
-        self.replace_keyring(keyring, root_key, batch).await
-    }
-
-    async fn replace_keyring(&self, next: Keyring, root_key: &Secret<Vec<u8>>, mut batch: Batch) -> Result<()> {
-        let mut version = None;
-        self.storage.read(&mut |s| {
-            version = s.get(KEYRING)?.map(|row| row.version);
-            Ok(())
-        })?;
-        let version = version.ok_or(Error::Uninitialized)?;
-        batch.expects.push((KEYRING.to_owned(), Expect::Version(version)));
-        batch.changes.push((KEYRING.to_owned(), Change::Put(next.seal(root_key, self.rng.as_ref())?)));
+        self.keys()?;
+        // Not the keyring at hand: another node may have added a term that this one has not heard of, and it would be lost.
+        let (version, keyring) = self.stored_keyring(root_key)?;
+        let next = keyring.with_new_term(self.rng.as_ref(), now)?;
+        let batch = Batch {
+            expects: vec![(KEYRING.to_owned(), Expect::Version(version))],
+            changes: vec![(KEYRING.to_owned(), Change::Put(next.seal(root_key, self.rng.as_ref())?))],
+        };
         self.storage.commit(batch).await?;
-        self.keys.store(Some(Arc::new(next)));
+        self.install(next);
         Ok(())
     }
 
@@ -135,14 +121,28 @@ impl Barrier {
     /// [`Error::Sealed`], or when the row does not open with this key.
     pub fn reread(&self, root_key: &Secret<Vec<u8>>) -> Result<()> {
         self.keys()?;
+        let (_, keyring) = self.stored_keyring(root_key)?;
+        self.install(keyring);
+        Ok(())
+    }
+
+    fn stored_keyring(&self, root_key: &Secret<Vec<u8>>) -> Result<(Version, Keyring)> {
         let mut row = None;
         self.storage.read(&mut |s| {
             row = s.get(KEYRING)?;
             Ok(())
         })?;
         let row = row.ok_or(Error::Uninitialized)?;
-        self.keys.store(Some(Arc::new(Keyring::open(root_key, &row.value)?)));
-        Ok(())
+        Ok((row.version, Keyring::open(root_key, &row.value)?))
+    }
+
+    /// Puts a keyring in force, unless a newer one is, or the keys were taken away.
+    fn install(&self, next: Keyring) {
+        let next = Arc::new(next);
+        self.keys.rcu(|present| match present {
+            Some(present) if present.active().0 < next.active().0 => Some(next.clone()),
+            present => present.clone(),
+        });
     }
 
     /// Makes the batch of a transaction: names and values encrypted.
