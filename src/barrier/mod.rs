@@ -26,6 +26,8 @@ pub const KEYRING: &str = "core/keyring";
 pub struct Barrier {
     storage: Arc<dyn Storage>,
     keys: ArcSwapOption<Keyring>,
+    /// What the keyring is sealed under: another node may change it at any moment.
+    root_key: ArcSwapOption<Secret<Vec<u8>>>,
     rng: Arc<dyn Rng>,
 }
 
@@ -43,7 +45,8 @@ impl Barrier {
     ) -> Result<(Arc<Self>, (String, Change))> {
         let keyring = Keyring::create(rng.as_ref(), now)?;
         let row = (KEYRING.to_owned(), Change::Put(keyring.seal(root_key, rng.as_ref())?));
-        Ok((Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), rng }), row))
+        let root_key = ArcSwapOption::from_pointee(root_key.clone());
+        Ok((Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), root_key, rng }), row))
     }
 
     /// Opens the keyring with this root key.
@@ -58,7 +61,8 @@ impl Barrier {
         })?;
         let row = row.ok_or(Error::Uninitialized)?;
         let keyring = Keyring::open(root_key, &row.value)?;
-        Ok(Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), rng }))
+        let root_key = ArcSwapOption::from_pointee(root_key.clone());
+        Ok(Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), root_key, rng }))
     }
 
     /// The whole store, from the top.
@@ -69,6 +73,7 @@ impl Barrier {
     /// Takes the keys away. The last reader that still holds them wipes them.
     pub fn seal(&self) {
         self.keys.store(None);
+        self.root_key.store(None);
     }
 
     /// The store below.
@@ -124,6 +129,12 @@ impl Barrier {
         let (_, keyring) = self.stored_keyring(root_key)?;
         self.install(keyring);
         Ok(())
+    }
+
+    /// As [`Barrier::reread`], for a reader that met a term which is not in the keyring at hand.
+    fn reread_for_reader(&self) -> Result<()> {
+        let root_key = self.root_key.load_full().ok_or(Error::Sealed)?;
+        self.reread(&root_key)
     }
 
     fn stored_keyring(&self, root_key: &Secret<Vec<u8>>) -> Result<(Version, Keyring)> {
