@@ -147,7 +147,8 @@ impl Node {
             Ok(txn)
         })
         .await?;
-        let config = seal::config(self.storage.as_ref())?.ok_or(Error::Uninitialized)?;
+        // From here on nothing may fail: the shares exist nowhere else.
+        let config = made.config;
         *sealed = Some(Sealed::new(self.storage.clone(), self.rng.clone(), config.clone()));
         self.state.store(Arc::new(State::Sealed { config, progress: 0, nonce: String::new() }));
         let root_token = root_token.ok_or_else(|| Error::internal("init made no root token"))?;

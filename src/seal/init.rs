@@ -57,6 +57,8 @@ pub struct Initialized {
     pub shares: Vec<Secret<Vec<u8>>>,
     /// The root key, for a caller that wants to be unsealed at once.
     pub root_key: Secret<Vec<u8>>,
+    /// The shape of the seal.
+    pub config: SealConfig,
 }
 
 /// Makes a store. `first` writes what a new store holds, through the new barrier. All of it is one commit: after a kill the
@@ -89,13 +91,13 @@ pub async fn initialize(
     let mut batch = barrier.batch(&txn)?;
     batch.expects.push((SEAL.to_owned(), Expect::Absent));
     batch.changes.push(keyring);
-    let config = serde_json::to_vec(&config).map_err(Error::internal)?;
-    batch.changes.push((SEAL.to_owned(), Change::Put(config)));
+    let text = serde_json::to_vec(&config).map_err(Error::internal)?;
+    batch.changes.push((SEAL.to_owned(), Change::Put(text)));
     batch.changes.push((ROOT.to_owned(), Change::Put(wrap(&root_key, &unseal_key, rng.as_ref())?)));
     let committed = storage.commit(batch).await;
     barrier.seal();
     match committed {
-        Ok(_) => Ok(Initialized { shares, root_key }),
+        Ok(_) => Ok(Initialized { shares, root_key, config }),
         // Another init was faster.
         Err(Error::Conflict) => Err(already()),
         Err(error) => Err(error),
