@@ -187,12 +187,12 @@ pub(super) async fn probe(plan: Plan) -> Result<()> {
     let (tell, told) = oneshot::channel();
     let open = move || {
         // Nobody listening any more means that the bound is over.
-        let _ = tell.send(Sink::open(&plan, true).map(drop));
+        let _ = tell.send(Sink::open(&plan, true).and_then(|sink| sink.has_room()));
     };
     std::thread::Builder::new().name("audit-probe".into()).spawn(open)?;
     match tokio::time::timeout(BOUND, told).await {
         Ok(Ok(Ok(()))) => Ok(()),
-        Ok(Ok(Err(error))) => Err(Error::invalid(format!("the audit file cannot be opened: {error}"))),
+        Ok(Ok(Err(error))) => Err(Error::invalid(format!("the audit file cannot be opened and written: {error}"))),
         Ok(Err(_)) | Err(_) => Err(Error::Unavailable("the audit file was not opened within its time".into())),
     }
 }

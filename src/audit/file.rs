@@ -10,12 +10,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt};
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fchmod, fstat, openat, statat};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, Stat, fallocate, fchmod, fstat, openat, statat};
 
 use super::config::{Plan, Target};
 
 /// Where an audit log has shown that it is one: its first entry starts before.
 const HEAD_BYTES: usize = 192;
+/// Room for the first lines.
+const ROOM_BYTES: u64 = 4096;
 
 /// An open file, and where it hangs.
 #[derive(Debug)]
@@ -94,6 +96,24 @@ impl Sink {
     /// Whether the file still has a name somewhere: what is written can be found.
     pub(super) fn has_a_name(&self) -> bool {
         fstat(&self.file).is_ok_and(|stat| stat.st_nlink > 0)
+    }
+
+    /// Whether something can be written at all: a device that cannot would refuse every request from then on, that which
+    /// disables it among them.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn has_room(&self) -> io::Result<()> {
+        let facts = self.file.metadata()?;
+        if !facts.is_file() {
+            // A character device has no room to ask for: it gets an empty line.
+            return whole(&self.file, b"\n").1;
+        }
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, facts.len(), ROOM_BYTES) {
+            // A file system that cannot say so will say it when the first line comes.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     /// Appends lines, `ends` being where each one ends, and says how many of them are whole.

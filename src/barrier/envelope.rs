@@ -12,6 +12,16 @@ use crate::crypto::aead::AeadKey;
 const VERSION: u8 = 1;
 const HEAD: usize = 17;
 
+/// A value of a term that the keyring at hand does not have.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("no key of term {0}")]
+struct UnknownTerm(u32);
+
+/// Whether reading again with a fresh keyring may help.
+pub fn wants_keyring(error: &Error) -> bool {
+    matches!(error, Error::Internal(cause) if cause.is::<UnknownTerm>())
+}
+
 /// Seals a value for its place, under the active term.
 pub fn seal(keys: &Keyring, rng: &dyn Rng, place: &str, value: &[u8]) -> Result<Vec<u8>> {
     let (term, key) = keys.active();
@@ -35,7 +45,7 @@ pub fn seal_with(key: &AeadKey, term: u32, rng: &dyn Rng, place: &str, value: &[
 pub fn open(keys: &Keyring, place: &str, bytes: &[u8]) -> Result<Secret<Vec<u8>>> {
     let term = term_of(bytes)?;
     // Another node may have rotated: the caller rereads the keyring and tries again.
-    let key = keys.term(term).ok_or_else(|| Error::internal(format!("no key of term {term}")))?;
+    let key = keys.term(term).ok_or_else(|| Error::Internal(UnknownTerm(term).into()))?;
     open_with(key, place, bytes)
 }
 

@@ -26,6 +26,8 @@ pub const KEYRING: &str = "core/keyring";
 pub struct Barrier {
     storage: Arc<dyn Storage>,
     keys: ArcSwapOption<Keyring>,
+    /// What the keyring is sealed under: another node may change it at any moment.
+    root_key: ArcSwapOption<RootKey>,
     rng: Arc<dyn Rng>,
 }
 
@@ -38,19 +40,20 @@ impl Barrier {
     pub fn create(
         storage: Arc<dyn Storage>,
         rng: Arc<dyn Rng>,
-        root_key: &RootKey,
+        root_key: &Arc<RootKey>,
         now: Timestamp,
     ) -> Result<(Arc<Self>, (String, Change))> {
         let keyring = Keyring::create(rng.as_ref(), now)?;
         let row = (KEYRING.to_owned(), Change::Put(keyring.seal(root_key, rng.as_ref())?));
-        Ok((Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), rng }), row))
+        let root_key = ArcSwapOption::from(Some(root_key.clone()));
+        Ok((Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), root_key, rng }), row))
     }
 
     /// Opens the keyring with this root key.
     ///
     /// # Errors
     /// [`Error::Uninitialized`] without a keyring, [`Error::Invalid`] for a wrong key.
-    pub fn open(storage: Arc<dyn Storage>, rng: Arc<dyn Rng>, root_key: &RootKey) -> Result<Arc<Self>> {
+    pub fn open(storage: Arc<dyn Storage>, rng: Arc<dyn Rng>, root_key: &Arc<RootKey>) -> Result<Arc<Self>> {
         let mut row = None;
         storage.read(&mut |s| {
             row = s.get(KEYRING)?;
@@ -58,7 +61,8 @@ impl Barrier {
         })?;
         let row = row.ok_or(Error::Uninitialized)?;
         let keyring = Keyring::open(root_key, &row.value)?;
-        Ok(Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), rng }))
+        let root_key = ArcSwapOption::from(Some(root_key.clone()));
+        Ok(Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), root_key, rng }))
     }
 
     /// The whole store, from the top.
@@ -69,6 +73,7 @@ impl Barrier {
     /// Takes the keys away. The last reader that still holds them wipes them.
     pub fn seal(&self) {
         self.keys.store(None);
+        self.root_key.store(None);
     }
 
     /// The store below.
@@ -97,35 +102,21 @@ impl Barrier {
         self.keys()?.derive(purpose)
     }
 
-    /// Adds a term to the keyring: new values are written with it, old ones stay readable.
+    /// Adds a term to the keyring as it is stored: new values are written with it, old ones stay readable.
     ///
     /// # Errors
-    /// [`Error::Sealed`], [`Error::Conflict`] after a rotation on another node, and those of storage.
+    /// [`Error::Sealed`], [`Error::Conflict`] after a rotation on another node at the same moment, and those of storage.
     pub async fn rotate(&self, root_key: &RootKey, now: Timestamp) -> Result<()> {
-        let next = self.keys()?.with_new_term(self.rng.as_ref(), now)?;
-        self.replace_keyring(Arc::new(next), root_key, Batch::default()).await
-    }
-
-    /// Seals the keyring under another root key, in one commit with what `batch` says.
-    ///
-    /// # Errors
-    /// As [`Barrier::rotate`].
-    pub async fn rekey(&self, root_key: &RootKey, batch: Batch) -> Result<()> {
-        let keyring = self.keys()?;
-        self.replace_keyring(keyring, root_key, batch).await
-    }
-
-    async fn replace_keyring(&self, next: Arc<Keyring>, root_key: &RootKey, mut batch: Batch) -> Result<()> {
-        let mut version = None;
-        self.storage.read(&mut |s| {
-            version = s.get(KEYRING)?.map(|row| row.version);
-            Ok(())
-        })?;
-        let version = version.ok_or(Error::Uninitialized)?;
-        batch.expects.push((KEYRING.to_owned(), Expect::Version(version)));
-        batch.changes.push((KEYRING.to_owned(), Change::Put(next.seal(root_key, self.rng.as_ref())?)));
+        self.keys()?;
+        // Not the keyring at hand: another node may have added a term that this one has not heard of, and it would be lost.
+        let (version, keyring) = self.stored_keyring(root_key)?;
+        let next = keyring.with_new_term(self.rng.as_ref(), now)?;
+        let batch = Batch {
+            expects: vec![(KEYRING.to_owned(), Expect::Version(version))],
+            changes: vec![(KEYRING.to_owned(), Change::Put(next.seal(root_key, self.rng.as_ref())?))],
+        };
         self.storage.commit(batch).await?;
-        self.keys.store(Some(next));
+        self.install(next);
         Ok(())
     }
 
@@ -135,14 +126,34 @@ impl Barrier {
     /// [`Error::Sealed`], or when the row does not open with this key.
     pub fn reread(&self, root_key: &RootKey) -> Result<()> {
         self.keys()?;
+        let (_, keyring) = self.stored_keyring(root_key)?;
+        self.install(keyring);
+        Ok(())
+    }
+
+    /// As [`Barrier::reread`], for a reader that met a term which is not in the keyring at hand.
+    fn reread_for_reader(&self) -> Result<()> {
+        let root_key = self.root_key.load_full().ok_or(Error::Sealed)?;
+        self.reread(&root_key)
+    }
+
+    fn stored_keyring(&self, root_key: &RootKey) -> Result<(Version, Keyring)> {
         let mut row = None;
         self.storage.read(&mut |s| {
             row = s.get(KEYRING)?;
             Ok(())
         })?;
         let row = row.ok_or(Error::Uninitialized)?;
-        self.keys.store(Some(Arc::new(Keyring::open(root_key, &row.value)?)));
-        Ok(())
+        Ok((row.version, Keyring::open(root_key, &row.value)?))
+    }
+
+    /// Puts a keyring in force, unless a newer one is, or the keys were taken away.
+    fn install(&self, next: Keyring) {
+        let next = Arc::new(next);
+        self.keys.rcu(|present| match present {
+            Some(present) if present.active().0 < next.active().0 => Some(next.clone()),
+            present => present.clone(),
+        });
     }
 
     /// Makes the batch of a transaction: names and values encrypted.

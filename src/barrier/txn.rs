@@ -133,13 +133,24 @@ impl Txn {
         if self.updates.is_empty() {
             return barrier.storage().commit(batch).await;
         }
+        match self.update_once(barrier, batch.clone()).await {
+            // Another node has added a term since this one looked.
+            Err(error) if envelope::wants_keyring(&error) => {
+                barrier.reread_for_reader()?;
+                self.update_once(barrier, batch).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn update_once(&self, barrier: &Arc<Barrier>, batch: Batch) -> Result<Version> {
         let keys = barrier.keys()?;
         let mut stored = Vec::new();
         for key in self.updates.iter().flat_map(|(keys, _)| keys) {
             stored.push(names::seal_key(&keys, key)?);
         }
         drop(keys);
-        let (updates, places, barrier_) = (self.updates, stored.clone(), barrier.clone());
+        let (updates, places, barrier_) = (self.updates.clone(), stored.clone(), barrier.clone());
         barrier
             .storage()
             .update(

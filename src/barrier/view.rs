@@ -62,6 +62,17 @@ impl View {
     /// # Errors
     /// [`Error::Sealed`], what `f` answers, and those of storage.
     pub fn read<R>(&self, mut f: impl FnMut(&Reading<'_>) -> Result<R>) -> Result<R> {
+        match self.read_once(&mut f) {
+            // Another node has added a term: what it wrote can be read at once, whatever the feed says.
+            Err(error) if envelope::wants_keyring(&error) => {
+                self.barrier.reread_for_reader()?;
+                self.read_once(&mut f)
+            }
+            answer => answer,
+        }
+    }
+
+    fn read_once<R>(&self, f: &mut impl FnMut(&Reading<'_>) -> Result<R>) -> Result<R> {
         let keys = self.barrier.keys()?;
         let prefix = match self.sealed.get() {
             Some(prefix) => prefix,

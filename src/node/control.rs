@@ -34,17 +34,17 @@ impl NodeControl {
     async fn rekey_step(&self, step: CeremonyStep<'_>) -> Result<Map> {
         const KIND: &str = "rekey";
         let node = self.node()?;
-        let active = node.active()?;
+        let active = &node.refreshed(node.active()?)?;
         let barrier = active.vault.barrier();
         let view = barrier.view();
         match step {
-            CeremonyStep::Status => Ok(rekey_status(&active, Ceremony::load(&view, KIND)?.as_ref())),
+            CeremonyStep::Status => Ok(rekey_status(active, Ceremony::load(&view, KIND)?.as_ref())),
             CeremonyStep::Start { shares: (shares, threshold), .. } => {
                 Shape::of(shares, threshold)?;
                 let rng = node.rng.as_ref();
                 let (ceremony, txn) = Ceremony::start(&view, KIND, rng, (shares, threshold), None)?;
                 barrier.commit(txn).await?;
-                Ok(rekey_status(&active, Some(&ceremony)))
+                Ok(rekey_status(active, Some(&ceremony)))
             }
             CeremonyStep::Cancel => {
                 barrier.commit(Ceremony::cancel(&view, KIND)).await?;
@@ -53,11 +53,12 @@ impl NodeControl {
             CeremonyStep::Offer { key, nonce } => {
                 let share = seal::parse_share(key)?;
                 match Ceremony::offer(barrier, KIND, &active.config, share, nonce).await? {
-                    Offered::Waiting(_) => Ok(rekey_status(&active, Ceremony::load(&view, KIND)?.as_ref())),
+                    Offered::Waiting(_) => Ok(rekey_status(active, Ceremony::load(&view, KIND)?.as_ref())),
                     Offered::Complete(ceremony, end) => {
                         let (shares, batch) = ceremony.rekey(barrier, &end, &active.config, &active.root_key)?;
                         barrier.storage().commit(batch).await?;
-                        node.seal_changed(&active)?;
+                        // From here on nothing may fail: the new shares exist nowhere else. Whoever asks next looks again.
+                        let _ = node.refreshed(active.clone());
                         let texts = |f: fn(&Secret<Vec<u8>>) -> Secret<String>| -> Json {
                             shares.iter().map(|s| f(s).reveal().clone()).collect::<Vec<String>>().into()
                         };
@@ -79,11 +80,11 @@ impl NodeControl {
     async fn root_step(&self, step: CeremonyStep<'_>) -> Result<Map> {
         const KIND: &str = "root generation";
         let node = self.node()?;
-        let active = node.active()?;
+        let active = &node.refreshed(node.active()?)?;
         let barrier = active.vault.barrier();
         let view = barrier.view();
         match step {
-            CeremonyStep::Status => Ok(root_status(&active, Ceremony::load(&view, KIND)?.as_ref(), "", OTP_LENGTH)),
+            CeremonyStep::Status => Ok(root_status(active, Ceremony::load(&view, KIND)?.as_ref(), "", OTP_LENGTH)),
             CeremonyStep::Start { otp, .. } => {
                 let (pad, shown) = match otp {
                     Some(otp) if otp.reveal().len() != OTP_LENGTH => {
@@ -98,7 +99,7 @@ impl NodeControl {
                 };
                 let (ceremony, txn) = Ceremony::start(&view, KIND, node.rng.as_ref(), (0, 0), Some(pad))?;
                 barrier.commit(txn).await?;
-                Ok(root_status(&active, Some(&ceremony), &shown, OTP_LENGTH))
+                Ok(root_status(active, Some(&ceremony), &shown, OTP_LENGTH))
             }
             CeremonyStep::Cancel => {
                 barrier.commit(Ceremony::cancel(&view, KIND)).await?;
@@ -107,7 +108,7 @@ impl NodeControl {
             CeremonyStep::Offer { key, nonce } => {
                 let share = seal::parse_share(key)?;
                 match Ceremony::offer(barrier, KIND, &active.config, share, nonce).await? {
-                    Offered::Waiting(_) => Ok(root_status(&active, Ceremony::load(&view, KIND)?.as_ref(), "", 0)),
+                    Offered::Waiting(_) => Ok(root_status(active, Ceremony::load(&view, KIND)?.as_ref(), "", 0)),
                     Offered::Complete(ceremony, mut end) => {
                         let rng = node.rng.as_ref();
                         let tokens = active.vault.tokens();
@@ -119,7 +120,7 @@ impl NodeControl {
                         let mixed: Vec<u8> =
                             text.reveal().bytes().zip(pad.reveal().bytes()).map(|(a, b)| a ^ b).collect();
                         let encoded = BASE64.encode(mixed);
-                        let mut status = root_status(&active, Some(&ceremony), "", 0);
+                        let mut status = root_status(active, Some(&ceremony), "", 0);
                         let required = usize::from(active.config.threshold);
                         status.insert("progress".into(), required.into());
                         status.insert("complete".into(), true.into());
@@ -167,17 +168,24 @@ fn root_status(active: &Active, ceremony: Option<&Ceremony>, otp: &str, otp_leng
 }
 
 impl Node {
-    /// Takes in the new shape of the seal, after a rekey.
-    fn seal_changed(&self, active: &Active) -> Result<()> {
+    /// Takes in the shape of the seal as it is stored: a rekey, of this node or another, may have changed it.
+    fn refreshed(&self, active: Arc<Active>) -> Result<Arc<Active>> {
         let config = seal::config(self.storage.as_ref())?.ok_or(Error::Uninitialized)?;
-        let next = Active {
+        if config == active.config {
+            return Ok(active);
+        }
+        let next = Arc::new(Active {
             vault: active.vault.clone(),
             config,
             root_key: active.root_key.clone(),
             since: active.since,
-        };
-        self.state.store(Arc::new(State::Active(Arc::new(next))));
-        Ok(())
+        });
+        // Unless it was sealed meanwhile.
+        self.state.rcu(|state| match state.as_ref() {
+            State::Active(present) if Arc::ptr_eq(present, &active) => Arc::new(State::Active(next.clone())),
+            _ => state.clone(),
+        });
+        Ok(next)
     }
 }
 

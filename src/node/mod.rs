@@ -148,7 +148,8 @@ impl Node {
             Ok(txn)
         })
         .await?;
-        let config = seal::config(self.storage.as_ref())?.ok_or(Error::Uninitialized)?;
+        // From here on nothing may fail: the shares exist nowhere else.
+        let config = made.config;
         *sealed = Some(Sealed::new(self.storage.clone(), self.rng.clone(), config.clone()));
         self.state.store(Arc::new(State::Sealed { config, progress: 0, nonce: String::new() }));
         let root_token = root_token.ok_or_else(|| Error::internal("init made no root token"))?;
@@ -207,7 +208,7 @@ impl Node {
             tracing::warn!("the pages of keys could not be locked: they may be swapped (see the limit on locked memory)");
         }
         vault.start();
-        let active = Active { vault, config, root_key: Arc::new(opened.root_key), since: self.clock.now() };
+        let active = Active { vault, config, root_key: opened.root_key, since: self.clock.now() };
         self.state.store(Arc::new(State::Active(Arc::new(active))));
         tracing::info!("unsealed");
         Ok(())

@@ -55,6 +55,8 @@ impl Shape {
 pub struct Initialized {
     /// The shares.
     pub shares: Vec<Secret<Vec<u8>>>,
+    /// The shape of the seal.
+    pub config: SealConfig,
 }
 
 /// Makes a store. `first` writes what a new store holds, through the new barrier. All of it is one commit: after a kill the
@@ -73,7 +75,7 @@ pub async fn initialize(
     if super::config(storage.as_ref())?.is_some() {
         return Err(already());
     }
-    let root_key = RootKey::random(rng.as_ref())?;
+    let root_key = Arc::new(RootKey::random(rng.as_ref())?);
     let (barrier, keyring) = Barrier::create(storage.clone(), rng.clone(), &root_key, clock.now())?;
     let (unseal_key, shares) = shape.split(rng.as_ref())?;
     let config = SealConfig {
@@ -86,13 +88,13 @@ pub async fn initialize(
     let mut batch = barrier.batch(&txn)?;
     batch.expects.push((SEAL.to_owned(), Expect::Absent));
     batch.changes.push(keyring);
-    let config = serde_json::to_vec(&config).map_err(Error::internal)?;
-    batch.changes.push((SEAL.to_owned(), Change::Put(config)));
+    let text = serde_json::to_vec(&config).map_err(Error::internal)?;
+    batch.changes.push((SEAL.to_owned(), Change::Put(text)));
     batch.changes.push((ROOT.to_owned(), Change::Put(wrap(&root_key, &unseal_key, rng.as_ref())?)));
     let committed = storage.commit(batch).await;
     barrier.seal();
     match committed {
-        Ok(_) => Ok(Initialized { shares }),
+        Ok(_) => Ok(Initialized { shares, config }),
         // Another init was faster.
         Err(Error::Conflict) => Err(already()),
         Err(error) => Err(error),

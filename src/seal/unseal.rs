@@ -21,7 +21,7 @@ pub struct Opened {
     /// The barrier.
     pub barrier: Arc<Barrier>,
     /// What its keyring is sealed under.
-    pub root_key: RootKey,
+    pub root_key: Arc<RootKey>,
 }
 
 /// Where a share led.
@@ -83,7 +83,7 @@ impl Sealed {
     }
 
     fn open(&self) -> Result<Opened> {
-        let root_key = root_key(self.storage.as_ref(), &self.config, &self.offered)?;
+        let root_key = Arc::new(root_key(self.storage.as_ref(), &self.config, &self.offered)?);
         let barrier = Barrier::open(self.storage.clone(), self.rng.clone(), &root_key)?;
         Ok(Opened { barrier, root_key })
     }

@@ -45,6 +45,20 @@ impl Vault {
         self.reload_audit()
     }
 
+    /// Makes sure, before a request begins, that the caches have heard of every commit of this node: after one of which
+    /// nobody knows whether it happened, or after which they could not be brought up to date, they begin anew.
+    ///
+    /// # Errors
+    /// While that cannot be done.
+    pub(super) fn settle_doubt(&self) -> Result<()> {
+        let doubts = self.doubts.load(Ordering::SeqCst);
+        if doubts != self.settled.load(Ordering::SeqCst) {
+            self.forget_all()?;
+            self.settled.fetch_max(doubts, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
     /// Whether this request must look into storage because the caches may be old. Never on a store that is ours alone.
     pub(super) fn read_through(&self) -> bool {
         self.barrier.storage().shared()

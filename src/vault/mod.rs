@@ -13,15 +13,15 @@ mod sessions;
 mod stages;
 mod work;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 pub use request::{Content, Inbound, Outbound, Refusal};
 pub use response::{AuthInfo, Response, WrapInfo};
 
 use crate::audit::Broker;
 use crate::barrier::{Barrier, Txn};
-use crate::base::{Clock, Result, Rng};
+use crate::base::{Clock, Error, Result, Rng};
 use crate::engine::{AnyEngine, Limits, Mount};
 use crate::identity::Identities;
 use crate::lease::Leases;
@@ -64,6 +64,13 @@ pub struct Vault {
     stopping: AtomicBool,
     /// The task lock is to be let go.
     stepping_down: AtomicBool,
+    /// How often something may have been committed that the caches did not hear of.
+    doubts: AtomicU64,
+    /// Up to which of them the caches began anew.
+    settled: AtomicU64,
+    /// One at a time reads the mounts or the audit devices and puts them in force: else what was read first could be put
+    /// in force last.
+    turn: std::sync::Mutex<()>,
 }
 
 impl Vault {
@@ -119,6 +126,9 @@ impl Vault {
                 polled_ms,
                 stopping: AtomicBool::new(false),
                 stepping_down: AtomicBool::new(false),
+                doubts: AtomicU64::new(0),
+                settled: AtomicU64::new(0),
+                turn: std::sync::Mutex::default(),
             }
         });
         vault.reload_mounts()?;
@@ -132,12 +142,17 @@ impl Vault {
     /// As [`Barrier::commit`].
     pub async fn commit(&self, txn: Txn) -> Result<Version> {
         let touched = txn.touched();
-        let version = self.barrier.commit(txn).await?;
-        self.forget(&touched)?;
-        Ok(version)
+        let committed = self.barrier.commit(txn).await;
+        // Where nobody knows whether it happened, it may have.
+        if matches!(committed, Ok(_) | Err(Error::Unknown)) && self.forget(&touched).is_err() {
+            self.doubts.fetch_add(1, Ordering::SeqCst);
+        }
+        committed
     }
 
     fn reload_mounts(&self) -> Result<()> {
+        // Nothing is left half done by a panic: what the lock protects is swapped in whole.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.mounts.reload(&self.barrier, &|mount: &Mount, view| -> Result<Arc<dyn AnyEngine>> {
             match system::open(mount, view, &self.handles) {
                 Some(engine) => engine,
@@ -147,6 +162,7 @@ impl Vault {
     }
 
     fn reload_audit(&self) -> Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.audit.reload(system::audit::devices(&self.barrier.view())?);
         Ok(())
     }
@@ -173,12 +189,12 @@ impl Vault {
 
     /// Lets another node do the background work; this one asks for it again later.
     pub fn release_task_lock(&self) {
-        self.stepping_down.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.stepping_down.store(true, Ordering::SeqCst);
     }
 
     /// Takes the keys away and ends the background tasks.
     pub fn seal(&self) {
-        self.stopping.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.stopping.store(true, Ordering::SeqCst);
         self.barrier.seal();
     }
 }

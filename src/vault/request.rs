@@ -85,6 +85,7 @@ impl Vault {
     /// # Errors
     /// A refusal, where no engine was reached or its answer could not be recorded.
     pub async fn handle(&self, inbound: Inbound) -> Result<Outbound, Refusal> {
+        self.settle_doubt().map_err(Refusal)?;
         let routed = self.route(inbound);
         let identified = match self.authenticate(routed) {
             Ok(identified) => identified,
@@ -95,27 +96,29 @@ impl Vault {
             Err((routed, error)) => return Err(self.refuse(&routed, error).await),
         };
         let decided = self.decide(spent);
-        let recorded = match self.record(decided).await {
+        let mut recorded = match self.record(decided).await {
             Ok(recorded) => recorded,
             Err(refusal) => return Err(refusal),
         };
-        let settled = self.run_and_settle(&recorded).await;
+        let settled = self.run_and_settle(&mut recorded).await;
         self.release(recorded, settled).await
     }
 
     /// Runs the engine and commits what it changed; again, a bounded number of times, where another writer was faster.
-    async fn run_and_settle(&self, recorded: &super::stages::Recorded) -> Result<super::stages::Settled> {
+    async fn run_and_settle(&self, recorded: &mut super::stages::Recorded) -> Result<super::stages::Settled> {
         for attempt in 0..limits::CONFLICT_RETRIES {
-            let answered = self.run(recorded).await?;
-            match self.settle(recorded, answered).await {
-                Err(Error::Conflict) => {
-                    // The commits of others take a flush each; after a few tries it is fair to let them pass.
-                    if attempt >= 2 {
-                        let pause = self.rng.below(1 + attempt as u64 * 2);
-                        self.clock.sleep(std::time::Duration::from_millis(pause)).await;
-                    }
-                }
-                settled => return settled,
+            let settled = match self.run(recorded).await {
+                Ok(answered) => self.settle(recorded, answered).await,
+                Err(error) => Err(error),
+            };
+            if !matches!(settled, Err(Error::Conflict)) {
+                return settled;
+            }
+            self.decide_again(recorded)?;
+            // The commits of others take a flush each; after a few tries it is fair to let them pass.
+            if attempt >= 2 {
+                let pause = self.rng.below(1 + attempt as u64 * 2);
+                self.clock.sleep(std::time::Duration::from_millis(pause)).await;
             }
         }
         Err(Error::Conflict)

@@ -27,7 +27,7 @@ async fn two_nodes() -> (Node, Node) {
     let storage = Arc::new(Memory::new());
     let rng = Arc::new(SystemRng::new());
     let now: Timestamp = "2026-11-22T04:00:00Z".parse().unwrap();
-    let root = crate::barrier::RootKey::from_bytes(&Secret::new(vec![7; 32])).unwrap();
+    let root = Arc::new(crate::barrier::RootKey::from_bytes(&Secret::new(vec![7; 32])).unwrap());
     let (barrier, row) = Barrier::create(storage.clone(), rng.clone(), &root, now).unwrap();
     barrier.storage().commit(Batch { changes: vec![row], ..Batch::default() }).await.unwrap();
     let clock = Arc::new(ManualClock::at(now));

@@ -27,7 +27,10 @@ params! {
 
 fn caller(cx: &Cx<Sys>) -> Result<Option<Token>> {
     match &cx.caller.text {
-        Some(text) => cx.engine().handles.work()?.token_of(text).map(Some),
+        Some(text) => {
+            let token = cx.engine().handles.work()?.token_of(text)?;
+            if token.admits(cx.client_addr) { Ok(Some(token)) } else { Err(Error::BadToken) }
+        }
         None => Ok(None),
     }
 }

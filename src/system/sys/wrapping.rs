@@ -5,7 +5,7 @@ use crate::base::{Error, Json, Operation, Path, Result, Secret};
 use crate::engine::{Cx, Reply, Rest, Routes};
 use crate::params;
 use crate::system::cubbyhole::{Waiting, waiting_key};
-use crate::token::Token;
+use crate::token::{Token, Use};
 
 /// Adds the endpoints. A wrapping token proves itself, so that unwrap and lookup look at it by their own means.
 pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
@@ -40,10 +40,11 @@ async fn wrap(cx: Cx<Sys>, p: Anything) -> Result<Reply> {
     Ok(Reply::data(p.data.0))
 }
 
-/// The wrapping token, its digest's row, and what waits for it. Without a token in the body, the caller's own is meant;
-/// otherwise the caller must be allowed to be here at all.
-fn find(cx: &Cx<Sys>, p: ByToken, free: bool) -> Result<(Token, Waiting)> {
+/// The wrapping token, what waits for it, and the caller's own token if it is another one. Without a token in the body,
+/// the caller's own is meant; otherwise the caller must be allowed to be here at all.
+fn find(cx: &Cx<Sys>, p: ByToken, free: bool) -> Result<(Token, Waiting, Option<Token>)> {
     let handles = &cx.engine().handles;
+    let mut helper = None;
     let text = match p.token.filter(|t| !t.reveal().is_empty()) {
         None => cx.caller.text.clone().ok_or(Error::BadToken)?,
         Some(token) => {
@@ -51,10 +52,15 @@ fn find(cx: &Cx<Sys>, p: ByToken, free: bool) -> Result<(Token, Waiting)> {
                 let own = cx.caller.text.clone().ok_or(Error::BadToken)?;
                 let work = handles.work()?;
                 let here = Path::parse(cx.path.as_str())?;
-                if own.reveal() != token.reveal()
-                    && !work.may(&work.token_of(&own)?, Operation::Update, &here, false)?
-                {
-                    return Err(Error::Denied);
+                if own.reveal() != token.reveal() {
+                    let own = work.token_of(&own)?;
+                    if !own.admits(cx.client_addr) {
+                        return Err(Error::BadToken);
+                    }
+                    if !work.may(&own, Operation::Update, &here, false)? {
+                        return Err(Error::Denied);
+                    }
+                    helper = Some(own);
                 }
             }
             token
@@ -67,7 +73,7 @@ fn find(cx: &Cx<Sys>, p: ByToken, free: bool) -> Result<(Token, Waiting)> {
     let table = handles.mounts.table();
     let cubby = table.at("cubbyhole/").ok_or_else(|| Error::internal("no cubbyhole"))?;
     let waiting = cubby.view.get(&waiting_key(&token.id))?.ok_or_else(not_valid)?;
-    Ok((token, waiting))
+    Ok((token, waiting, helper))
 }
 
 /// The change that opens a wrapped answer: it fails for all but the first.
@@ -84,13 +90,17 @@ fn open(cx: &Cx<Sys>, token: &Token) -> Result<crate::barrier::Txn> {
 }
 
 async fn unwrap(cx: Cx<Sys>, p: ByToken) -> Result<Reply> {
-    let (token, waiting) = find(&cx, p, false)?;
-    let txn = open(&cx, &token)?;
+    let (token, waiting, helper) = find(&cx, p, false)?;
+    let mut txn = open(&cx, &token)?;
+    // The endpoint asks for no token, so nobody else has counted this use.
+    if let Some(helper) = helper.filter(|t| t.uses != Use::Free) {
+        txn.merge(cx.engine().handles.tokens.spend(&helper.id));
+    }
     Ok(Reply::whole(waiting.response).with(txn))
 }
 
 async fn lookup(cx: Cx<Sys>, p: ByToken) -> Result<Reply> {
-    let (_, waiting) = find(&cx, p, true)?;
+    let (_, waiting, _) = find(&cx, p, true)?;
     Ok(Reply::data([
         ("creation_path".to_owned(), Json::from(waiting.path)),
         ("creation_time".to_owned(), waiting.created.to_string().into()),
@@ -99,7 +109,7 @@ async fn lookup(cx: Cx<Sys>, p: ByToken) -> Result<Reply> {
 }
 
 async fn rewrap(cx: Cx<Sys>, p: ByToken) -> Result<Reply> {
-    let (token, waiting) = find(&cx, p, false)?;
+    let (token, waiting, _) = find(&cx, p, false)?;
     let txn = open(&cx, &token)?;
     Ok(Reply::whole(waiting.response).with(txn).rewrapped(waiting.ttl, waiting.path))
 }

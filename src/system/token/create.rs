@@ -137,6 +137,9 @@ fn make(cx: &Cx<TokenEngine>, p: Create, role: Option<Role>, orphan: bool) -> Re
     let asked = p.policies.map(|p| p.0).unwrap_or_default();
     login.policies = policies(&parent, asked, role.as_ref(), trusted, no_default)?;
     login.no_default_policy = no_default || !wants_default(&login, role.as_ref());
+    if login.policies.iter().any(|p| p == "response-wrapping") {
+        return Err(Error::invalid("cannot assign policy \"response-wrapping\""));
+    }
     let root = login.policies.iter().any(|p| p == "root");
     if root {
         // What may do everything gains nothing by more.

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::route::Target;
 use super::run::frame;
-use super::{Routed, Spent};
-use crate::base::{Error, Operation};
+use super::{Recorded, Routed, Spent};
+use crate::base::{Error, Operation, Result};
 use crate::engine::Args;
 use crate::policy::{Decision, Denial, Grant, Query};
 use crate::vault::Vault;
+use crate::vault::request::Inbound;
 use crate::vault::sessions::Session;
 
 /// A request with its verdict.
@@ -52,15 +54,9 @@ impl Vault {
             };
             return Decided { routed, session: None, last_use, verdict, denial: None };
         };
-        let exists = self.exists(&routed, &session);
-        let query = Query {
-            operation: routed.inbound.operation,
-            creates: routed.inbound.operation == Operation::Update && !exists,
-            sudo: routed.target.as_ref().is_ok_and(|t| t.endpoint().sudo),
-            path: &routed.inbound.path,
-            parameters: Some(&routed.inbound.body),
-            wrap: routed.inbound.wrap_ttl,
-        };
+        let target = routed.target.as_ref().ok();
+        let exists = target.is_none_or(|target| self.exists(&routed.inbound, target, &session));
+        let query = query(&routed.inbound, target, exists);
         let (verdict, denial) = match session.acl.check(&query) {
             Decision::Deny(denial) => (Err(Error::Denied), Some(denial)),
             // Only who may act at a path is told that nothing is there.
@@ -75,15 +71,44 @@ impl Vault {
         Decided { routed, session: Some(session), last_use, verdict, denial }
     }
 
+    /// Decides once more about a request that was to create what another writer has made meanwhile: it may be an update
+    /// as well, or it may not run.
+    ///
+    /// # Errors
+    /// [`Error::Denied`].
+    pub(in crate::vault) fn decide_again(&self, recorded: &mut Recorded) -> Result<()> {
+        let Some(session) = recorded.session.as_deref().filter(|_| recorded.permit.creating()) else { return Ok(()) };
+        if !self.exists(&recorded.inbound, &recorded.target, session) {
+            return Ok(());
+        }
+        match session.acl.check(&query(&recorded.inbound, Some(&recorded.target), true)) {
+            Decision::Allow(grant) => {
+                recorded.permit = Permit::Granted(grant);
+                Ok(())
+            }
+            Decision::Deny(_) => Err(Error::Denied),
+        }
+    }
+
     /// Whether what an upsert names exists. Where that cannot be told, it is an update, and the handler will say why.
-    fn exists(&self, routed: &Routed, session: &Session) -> bool {
-        let Ok(target) = &routed.target else { return true };
-        let Ok(handling) = target.handling(&routed.inbound) else { return true };
+    fn exists(&self, inbound: &Inbound, target: &Target, session: &Session) -> bool {
+        let Ok(handling) = target.handling(inbound) else { return true };
         if !handling.upserts() {
             return true;
         }
-        let frame = frame(self, &routed.inbound, target, Some(session), false);
-        let mut args = Args::new(target.captures.clone(), routed.inbound.body.as_ref().clone());
+        let frame = frame(self, inbound, target, Some(session), false);
+        let mut args = Args::new(target.captures.clone(), inbound.body.as_ref().clone());
         handling.exists(target.entry.engine.any(), frame, &mut args).unwrap_or(true)
+    }
+}
+
+fn query<'a>(inbound: &'a Inbound, target: Option<&Target>, exists: bool) -> Query<'a> {
+    Query {
+        operation: inbound.operation,
+        creates: inbound.operation == Operation::Update && !exists,
+        sudo: target.is_some_and(|t| t.endpoint().sudo),
+        path: &inbound.path,
+        parameters: Some(&inbound.body),
+        wrap: inbound.wrap_ttl,
     }
 }

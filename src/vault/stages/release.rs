@@ -22,7 +22,7 @@ impl Vault {
                 }
                 let text = error.to_string();
                 let content = Content::Errors(error.texts());
-                (Settled { status: error.status(), content, undo: None }, text)
+                (Settled { status: error.status(), content, undo: Vec::new() }, text)
             }
         };
         let released = {
@@ -45,18 +45,19 @@ impl Vault {
     }
 
     /// Undoes what nobody will hear of.
-    async fn take_away(&self, undo: Option<Undo>) {
-        let done = match undo {
-            None => Ok(()),
-            Some(Undo::Token(digest)) => self.revoke_token_tree(&digest).await,
-            Some(Undo::Lease(id)) => match self.leases.get(&id) {
-                Ok(Some(lease)) => self.take_back(&lease, false).await,
-                Ok(None) => Ok(()),
-                Err(error) => Err(error),
-            },
-        };
-        if let Err(error) = done {
-            tracing::error!(%error, "what could not be recorded could not be taken back either; it ends with its time");
+    async fn take_away(&self, undo: Vec<Undo>) {
+        for undo in undo {
+            let done = match undo {
+                Undo::Token(digest) => self.revoke_token_tree(&digest).await,
+                Undo::Lease(id) => match self.leases.get(&id) {
+                    Ok(Some(lease)) => self.take_back(&lease, false).await,
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
+                },
+            };
+            if let Err(error) = done {
+                tracing::error!(%error, "what could not be recorded could not be taken back either; it ends with its time");
+            }
         }
     }
 }

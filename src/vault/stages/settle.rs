@@ -17,7 +17,7 @@ pub struct Settled {
     /// The body.
     pub content: Content,
     /// What must be undone if the answer cannot be recorded.
-    pub undo: Option<Undo>,
+    pub undo: Vec<Undo>,
 }
 
 /// What a release that fails takes back.
@@ -33,7 +33,7 @@ impl Vault {
         let reply = answered.reply;
         let flat = recorded.target.endpoint().flat;
         let mut txn = reply.txn;
-        let mut undo = None;
+        let mut undo = Vec::new();
         let mut status = reply.status.unwrap_or(200);
         let mut response = match reply.body {
             Body::Empty => {
@@ -62,7 +62,7 @@ impl Vault {
                 if !lease.token_id.is_empty() {
                     merge(&mut txn, self.tokens.expect_alive(&lease.token_id));
                 }
-                undo = Some(Undo::Lease(lease.id));
+                undo.push(Undo::Lease(lease.id));
                 response
             }
             Body::Login(login) => {
@@ -71,7 +71,7 @@ impl Vault {
                     merge(&mut txn, rows);
                 }
                 if made.token.kind == Kind::Service {
-                    undo = Some(Undo::Token(made.token.id));
+                    undo.push(Undo::Token(made.token.id));
                 }
                 Response { auth: Some(made.auth), warnings: made.warnings, ..Response::default() }
             }
@@ -90,8 +90,11 @@ impl Vault {
             for rows in rows {
                 merge(&mut txn, rows);
             }
-            if let (Some(info), Some(accessor)) = (&mut wrapped.wrap_info, reply.accessor) {
-                info.wrapped_accessor = accessor;
+            if let Some(info) = &mut wrapped.wrap_info {
+                undo.push(Undo::Token(self.tokens.digest(&info.token)));
+                if let Some(accessor) = reply.accessor {
+                    info.wrapped_accessor = accessor;
+                }
             }
             response = wrapped;
             status = 200;
