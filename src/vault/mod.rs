@@ -13,8 +13,8 @@ mod sessions;
 mod stages;
 mod work;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use request::{Content, Inbound, Outbound, Refusal};
 pub use response::{AuthInfo, Response, WrapInfo};
@@ -57,6 +57,8 @@ pub struct Vault {
     epochs: epochs::Epochs,
     control: Arc<dyn Control>,
     handles: Handles,
+    /// Held from reading what a reload reads until it is in force: else the slower of two reloads brings an older state back.
+    reloading: Mutex<()>,
     /// How far the feed was followed.
     position: AtomicU64,
     /// Monotonic milliseconds of the start of the last poll that brought the caches up to date.
@@ -115,6 +117,7 @@ impl Vault {
                 audit,
                 control,
                 handles,
+                reloading: Mutex::new(()),
                 position: AtomicU64::new(position),
                 polled_ms,
                 stopping: AtomicBool::new(false),
@@ -138,6 +141,7 @@ impl Vault {
     }
 
     fn reload_mounts(&self) -> Result<()> {
+        let _turn = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         self.mounts.reload(&self.barrier, &|mount: &Mount, view| -> Result<Arc<dyn AnyEngine>> {
             match system::open(mount, view, &self.handles) {
                 Some(engine) => engine,
@@ -147,6 +151,7 @@ impl Vault {
     }
 
     fn reload_audit(&self) -> Result<()> {
+        let _turn = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         self.audit.reload(system::audit::devices(&self.barrier.view())?);
         Ok(())
     }
