@@ -73,18 +73,26 @@ class Server:
         store = f'storage "sqlite" {{ path = "{self.path}/warifu.db" }}' if storage == "sqlite" else 'storage "inmem" {}'
         listener = 'listener "tcp" {\n  address = "127.0.0.1:0"\n' + ("" if tls else "  tls_disable = true\n") + "}\n"
         (self.path / "config.hcl").write_text(f"{store}\n{listener}")
-        self.log = open(self.path / "server.log", "wb+")
+        self.tls = tls
+        self.start()
+        made = self.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1}, token=None)
+        self.root, self.share = made.json["root_token"], made.json["keys"][0]
+        assert self.unseal().json["sealed"] is False
+
+    def start(self):
+        """Starts it over what is in its folder: sealed, if it was there before."""
+        self.log = open(self.path / "server.log", "wb")
         self.process = subprocess.Popen(
             [binary(), "server", f"-config={self.path}/config.hcl"],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, env=clean_environment(),
         )
         found = eventually(self._listening)
-        self.url = f"{'https' if tls else 'http'}://{found}"
-        self.ca = str(self.path / "tls-self-signed.pem") if tls else None
-        self._context = ssl.create_default_context(cafile=self.ca) if tls else None
-        made = self.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1}, token=None)
-        self.root = made.json["root_token"]
-        assert self.call("PUT", "sys/unseal", {"key": made.json["keys"][0]}, token=None).json["sealed"] is False
+        self.url = f"{'https' if self.tls else 'http'}://{found}"
+        self.ca = str(self.path / "tls-self-signed.pem") if self.tls else None
+        self._context = ssl.create_default_context(cafile=self.ca) if self.tls else None
+
+    def unseal(self):
+        return self.call("PUT", "sys/unseal", {"key": self.share}, token=None)
 
     def _listening(self):
         text = (self.path / "server.log").read_text()
@@ -113,6 +121,12 @@ class Server:
         return answer
 
     def stop(self):
+        """Ends it and takes its folder away."""
+        self.end()
+        self.folder.cleanup()
+
+    def end(self):
+        """Ends it; its folder stays."""
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(20)
@@ -120,7 +134,6 @@ class Server:
             self.process.kill()
             self.process.wait()
         self.log.close()
-        self.folder.cleanup()
 
     # What several tests set up.
 
