@@ -14,7 +14,10 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -23,7 +26,10 @@ use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
     SignatureScheme, SupportedProtocolVersion, WantsVerifier,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::error::{Error, Result};
 use super::keys::{Curve, Hash, KeyKind, PrivateKey, SignatureAlgorithm};
@@ -306,7 +312,15 @@ impl ClientCertVerifier for AnyClientCert {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0)
+        // Several algorithms may go with one scheme: that of TLS 1.2 does not say which curve.
+        let key = key_of(certificate)?;
+        let key = webpki::RawPublicKeyEntity::try_from(&key).map_err(|_| unreadable())?;
+        let fitting = self.0.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+        let algorithms = fitting.map_or(&[][..], |(_, algorithms)| *algorithms);
+        if algorithms.iter().any(|algorithm| key.verify_signature(*algorithm, message, signed.signature()).is_ok()) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        Err(rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature))
     }
 
     fn verify_tls13_signature(
@@ -315,12 +329,26 @@ impl ClientCertVerifier for AnyClientCert {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0)
+        verify_tls13_signature_with_raw_key(message, &key_of(certificate)?, signed, &self.0)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
     }
+}
+
+/// The key of a client's certificate. It is taken out of whatever certificate can be read at all: webpki, which rustls would ask, reads none
+/// of version 1, and clients with such certificates are about.
+fn key_of(certificate: &CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'static>, rustls::Error> {
+    let (rest, certificate) = X509Certificate::from_der(certificate).map_err(|_| unreadable())?;
+    if !rest.is_empty() {
+        return Err(unreadable());
+    }
+    Ok(SubjectPublicKeyInfoDer::from(certificate.public_key().raw.to_vec()))
+}
+
+fn unreadable() -> rustls::Error {
+    rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding)
 }
 
 /// Takes any server's certificate: see [`client_that_trusts_anybody`].
@@ -377,6 +405,7 @@ mod tests {
     use std::io::Cursor;
 
     use rustls::{ClientConnection, NamedGroup, ServerConnection};
+    use rustls_pki_types::pem::PemObject;
 
     use super::*;
     use crate::crypto::random::testing::Seeded;
@@ -466,6 +495,26 @@ mod tests {
             let stolen = CertifiedKey::new(vec![CertificateDer::from(own.der().to_vec())], signer);
             let client = trusting().with_client_cert_resolver(Arc::new(Fixed(Arc::new(stolen))));
             assert!(connect(client, &server).is_err());
+        }
+    }
+
+    /// Made by `openssl req` and `openssl x509 -req` without extensions, which gives version 1.
+    #[test]
+    fn a_client_certificate_of_version_1_is_taken_too() {
+        for versions in [Versions::Only12, Versions::Only13] {
+            let (certificate, _, server) = listener(&ClientCerts::Any, versions);
+            let trusting = || client_of(std::slice::from_ref(&certificate)).unwrap();
+            let pem = include_bytes!("../../tests/golden/tls/version-1.pem");
+            let own = CertificateDer::from_pem_slice(pem).unwrap();
+            let right = include_bytes!("../../tests/golden/tls/version-1.key");
+            let wrong = made("client").1.pkcs8_pem().unwrap();
+            for (key, taken) in [(right.as_slice(), true), (wrong.reveal().as_bytes(), false)] {
+                let key = PrivateKeyDer::from_pem_slice(key).unwrap();
+                let signer = provider().key_provider.load_private_key(key).unwrap();
+                let identity = CertifiedKey::new(vec![own.clone()], signer);
+                let client = trusting().with_client_cert_resolver(Arc::new(Fixed(Arc::new(identity))));
+                assert_eq!(connect(client, &server).is_ok(), taken);
+            }
         }
     }
 

@@ -57,6 +57,7 @@ pub struct Vault {
     epochs: epochs::Epochs,
     control: Arc<dyn Control>,
     handles: Handles,
+    /// Held from reading what a reload reads until it is in force: else the slower of two reloads brings an older state back.
     /// How far the feed was followed.
     position: AtomicU64,
     /// Monotonic milliseconds of the start of the last poll that brought the caches up to date.
