@@ -76,8 +76,9 @@ pub struct Frame {
     pub client_cert: Option<ClientCert>,
     /// For `.raw()` endpoints.
     pub raw: Option<Arc<RawRequest>>,
-    /// The policies' word on whether the thing existed: true when the grant says create.
-    pub creating: bool,
+    /// The caller may create here, but not change what exists: a handler that finds something there answers
+    /// [`crate::base::Error::Denied`]. Another may have made it since the policies were asked.
+    pub create_only: bool,
     /// Whether the answer will be wrapped.
     pub wrapping: bool,
 }

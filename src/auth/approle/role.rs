@@ -177,9 +177,9 @@ async fn write(cx: Cx<AppRole>, p: Write) -> Result<Reply> {
     let key = key(&p.role_name);
     let mut txn = cx.txn();
     let old: Option<Role> = txn.get(&key)?;
-    if old.is_some() && cx.creating {
+    if old.is_some() && cx.create_only {
         // Who may only create does not overwrite what came in between.
-        return Err(Error::Conflict);
+        return Err(Error::Denied);
     }
     let is_new = old.is_none();
     let mut role = old.unwrap_or_else(|| Role {

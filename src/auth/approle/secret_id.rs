@@ -20,9 +20,11 @@ const CUSTOM_BYTES: usize = 4096;
 
 /// Adds the endpoints.
 pub fn routes(routes: Routes<AppRole>) -> Routes<AppRole> {
-    routes
-        .at("role/{role_name!}/secret-id", "Make a secret id.", |at| at.update(generate))
-        .at("role/{role_name!}/custom-secret-id", "Take a secret id that was chosen.", |at| at.update(take))
+    routes.at("role/{role_name!}/secret-id", "Make a secret id.", |at| at.update(generate)).at(
+        "role/{role_name!}/custom-secret-id",
+        "Take a secret id that was chosen.",
+        |at| at.update(take),
+    )
 }
 
 /// A secret id, as stored: all but itself.
@@ -258,7 +260,9 @@ mod tests {
     #[test]
     fn its_networks_lie_within_the_roles() {
         let role = nets(&["10.0.0.0/8", "fd00::/8"]);
-        for bad in [nets(&["192.168.0.0/16"]), nets(&["10.1.0.0/16", "11.0.0.0/8"]), nets(&["0.0.0.0/0"]), nets(&["::/0"])] {
+        for bad in
+            [nets(&["192.168.0.0/16"]), nets(&["10.1.0.0/16", "11.0.0.0/8"]), nets(&["0.0.0.0/0"]), nets(&["::/0"])]
+        {
             assert!(within("cidr_list", Some(bad), &role).is_err());
         }
         assert!(within("cidr_list", Some(nets(&["10.1.2.3/32", "fd00:1::/32"])), &role).is_ok());

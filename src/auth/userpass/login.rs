@@ -11,9 +11,11 @@ use crate::params;
 
 /// Adds the endpoints.
 pub fn routes(routes: Routes<Userpass>) -> Routes<Userpass> {
-    routes
-        .at("login", "Says that a name is missing.", |at| at.update(nameless).public())
-        .at("login/{username!}", "Log in.", |at| at.update(login).public())
+    routes.at("login", "Says that a name is missing.", |at| at.update(nameless).public()).at(
+        "login/{username!}",
+        "Log in.",
+        |at| at.update(login).public(),
+    )
 }
 
 params! {
@@ -31,8 +33,7 @@ async fn nameless(_: Cx<Userpass>, _: ()) -> Result<Reply> {
 }
 
 async fn login(cx: Cx<Userpass>, p: Credentials) -> Result<Reply> {
-    let password =
-        p.password.filter(|p| !p.reveal().is_empty()).ok_or_else(|| Error::invalid("missing password"))?;
+    let password = p.password.filter(|p| !p.reveal().is_empty()).ok_or_else(|| Error::invalid("missing password"))?;
     let user: Option<User> = cx.get(&key(&p.username))?;
     let hash = user.as_ref().map(|u| u.hash.clone());
     let fits = cx.engine().hashing.verify(password.clone(), hash).await?;

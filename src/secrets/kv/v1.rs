@@ -77,9 +77,12 @@ async fn write(cx: Cx<V1>, p: Write) -> Result<Reply> {
     }
     let mut txn = cx.txn();
     txn.expect_absent(&upgraded_key());
-    if cx.creating {
+    if cx.create_only {
         // Who may only create does not overwrite what came in between.
-        txn.create(&key, &Json::Object(data))?;
+        if txn.get::<IgnoredAny>(&key)?.is_some() {
+            return Err(Error::Denied);
+        }
+        txn.put(&key, &Json::Object(data))?;
     } else {
         // The last write wins: there is nothing to compare with.
         txn.overwrite(&key, &Json::Object(data))?;

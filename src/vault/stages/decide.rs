@@ -31,13 +31,23 @@ pub enum Permit {
     /// Its endpoint needs no token.
     Public,
     /// Policies grant it.
-    Granted(Grant),
+    Granted {
+        /// What they say.
+        grant: Grant,
+        /// Whether they grant the creation alone, and would deny the same as an update.
+        create_only: bool,
+    },
 }
 
 impl Permit {
     /// Whether it was granted as the creation of something new.
     pub fn creating(&self) -> bool {
-        matches!(self, Self::Granted(grant) if grant.creates())
+        matches!(self, Self::Granted { grant, .. } if grant.creates())
+    }
+
+    /// Whether it must not change what another made in the meantime.
+    pub fn create_only(&self) -> bool {
+        matches!(self, Self::Granted { create_only: true, .. })
     }
 }
 
@@ -64,7 +74,10 @@ impl Vault {
                 Err(error) => (Err(error), None),
                 Ok(target) => {
                     routed.target = Ok(target);
-                    (Ok(Permit::Granted(grant)), None)
+                    let update = Query { creates: false, ..query };
+                    let create_only =
+                        grant.creates() && !matches!(session.acl.check(&update), Decision::Allow(_));
+                    (Ok(Permit::Granted { grant, create_only }), None)
                 }
             },
         };

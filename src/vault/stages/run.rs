@@ -22,7 +22,7 @@ impl Vault {
         let inbound = &recorded.inbound;
         let target = &recorded.target;
         let handling = target.handling(inbound)?;
-        let frame = frame(self, inbound, target, recorded.session.as_deref(), recorded.permit.creating());
+        let frame = frame(self, inbound, target, recorded.session.as_deref(), recorded.permit.create_only());
         let mut args = Args::new(target.captures.clone(), inbound.body.as_ref().clone());
         let answer = handling.run(target.entry.engine.any(), frame, &mut args)?;
         let mut ignored: Vec<&str> =
@@ -37,7 +37,7 @@ impl Vault {
 }
 
 /// What a handler is given beside its engine and parameters.
-pub fn frame(vault: &Vault, inbound: &Inbound, target: &Target, session: Option<&Session>, creating: bool) -> Frame {
+pub fn frame(vault: &Vault, inbound: &Inbound, target: &Target, session: Option<&Session>, create_only: bool) -> Frame {
     let mut caller = session.map_or_else(Arc::default, |s| s.caller.clone());
     if system::is_own(&target.entry.mount.kind) {
         caller = Arc::new(Caller { text: inbound.token.clone(), ..Caller::clone(&caller) });
@@ -55,7 +55,7 @@ pub fn frame(vault: &Vault, inbound: &Inbound, target: &Target, session: Option<
         client_addr: inbound.remote.map(|a| a.ip().to_canonical()),
         client_cert: inbound.client_cert.clone(),
         raw: target.endpoint().raw.then(|| Arc::new((inbound.raw)())),
-        creating,
+        create_only,
         wrapping: inbound.wrap_ttl.is_some_and(|ttl| !ttl.is_zero()),
     }
 }
@@ -75,7 +75,7 @@ pub fn own_frame(vault: &Vault, entry: &crate::mount::Entry, path: crate::base::
         client_addr: None,
         client_cert: None,
         raw: None,
-        creating: false,
+        create_only: false,
         wrapping: false,
     }
 }

@@ -1,8 +1,8 @@
 //! A parameter that tells `null` from absence: some fields are reset by it.
 
+use crate::base::Result;
 use crate::engine::params::Scalar;
 use crate::engine::{Args, Field, Param};
-use crate::base::Result;
 
 /// What a request says of a value.
 #[derive(Clone, Default)]

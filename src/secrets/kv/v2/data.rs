@@ -119,9 +119,9 @@ async fn write(cx: Cx<V2>, p: Write) -> Result<Reply> {
     let existed = opened.is_some();
     let mut meta = opened.unwrap_or_else(|| Meta::new(cx.now()));
     meta.check(cas, &config)?;
-    if existed && cx.creating {
+    if existed && cx.create_only {
         // Who may only create does not overwrite what came in between.
-        return Err(Error::Conflict);
+        return Err(Error::Denied);
     }
     store::add(&mut txn, path, &mut meta, &config, &data, cx.now())?;
     Ok(Reply::data(latest(&meta)).with(txn))
@@ -137,7 +137,9 @@ async fn patch(cx: Cx<V2>, p: Write) -> Result<Reply> {
     let cas = cas(p.options)?;
     let config = config::load(&cx)?;
     let mut txn = cx.txn();
-    let Some(mut meta) = store::open(&mut txn, path)?.filter(|m| m.latest.is_some()) else { return Ok(nothing_there()) };
+    let Some(mut meta) = store::open(&mut txn, path)?.filter(|m| m.latest.is_some()) else {
+        return Ok(nothing_there());
+    };
     meta.check(cas, &config)?;
     if !meta.latest.as_ref().is_some_and(|v| v.readable(cx.now())) {
         return Ok(Reply::data(latest(&meta)).status(404));

@@ -80,9 +80,9 @@ async fn write(cx: Cx<V2>, p: Write) -> Result<Reply> {
     let path = writable(&p.path)?;
     let mut txn = cx.txn();
     let opened = store::open(&mut txn, path)?;
-    if opened.is_some() && cx.creating {
+    if opened.is_some() && cx.create_only {
         // Who may only create does not overwrite what came in between.
-        return Err(Error::Conflict);
+        return Err(Error::Denied);
     }
     let mut meta = opened.unwrap_or_else(|| Meta::new(cx.now()));
     if let Some(max) = p.max_versions {
@@ -202,7 +202,10 @@ mod tests {
     fn a_patch_of_custom_metadata_keeps_what_it_does_not_name() {
         let old = || BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())]);
         let patch = |text: &str| patched(old(), Json::parse(text.as_bytes()).unwrap());
-        assert_eq!(patch(r#"{"a":null,"c":5}"#).unwrap(), BTreeMap::from([("b".into(), "2".into()), ("c".into(), "5".into())]));
+        assert_eq!(
+            patch(r#"{"a":null,"c":5}"#).unwrap(),
+            BTreeMap::from([("b".into(), "2".into()), ("c".into(), "5".into())])
+        );
         for text in [r#"{"a":{"x":"y"}}"#, r#""a=b""#, r#"{"":"v"}"#] {
             assert_eq!(patch(text).unwrap_err().status(), 400, "{text}");
         }
