@@ -71,7 +71,7 @@ impl Node {
             client_addr: None,
             client_cert: None,
             raw: None,
-            creating: false,
+            create_only: false,
             wrapping: false,
         }
     }

@@ -96,7 +96,7 @@ impl Vault {
         }
         match session.acl.check(&query(&recorded.inbound, Some(&recorded.target), true)) {
             Decision::Allow(grant) => {
-                recorded.permit = Permit::Granted(grant);
+                recorded.permit = Permit::Granted { grant, create_only: false };
                 Ok(())
             }
             Decision::Deny(_) => Err(Error::Denied),
