@@ -6,7 +6,7 @@ use super::certify::{self, Manner};
 use super::issuer::{self, Authority};
 use super::output::FormatParams;
 use super::role::Role;
-use super::{roles, store};
+use super::{roles, store, tidy};
 use crate::base::{Error, Json, Result, time};
 use crate::crypto::x509::Request;
 use crate::engine::{Cx, Leased, Reply};
@@ -134,6 +134,7 @@ async fn certificate(
     if !role.no_store {
         let mut txn = cx.txn();
         store::add(&mut txn, certificate, &authority.issuer)?;
+        tidy::carry(cx, &mut txn)?;
         reply = reply.with(txn);
     }
     reply.warnings.extend(warnings);

@@ -104,6 +104,9 @@ impl Terms<'_> {
             }
             time::after(now, ttl)
         };
+        if issuer.is_some_and(|(end, _)| end <= now) {
+            return Err(Error::invalid("the issuer's certificate has expired"));
+        }
         if let Some((end, beyond)) = issuer
             && not_after > end
         {
@@ -188,7 +191,9 @@ mod tests {
         let ends = at("2026-01-01T00:10:00Z");
         assert!(refused(terms(), Some((ends, Beyond::Err))).contains("beyond the expiration of the CA"));
         // An issuer that has ended issues nothing, whatever it was told to do with a later end.
-        refused(terms(), Some((at("2025-06-01T00:00:00Z"), Beyond::Truncate)));
+        for beyond in [Beyond::Err, Beyond::Truncate, Beyond::Permit] {
+            assert!(refused(terms(), Some((at("2025-06-01T00:00:00Z"), beyond))).contains("has expired"));
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod role;
 mod roles;
 mod root;
 mod store;
+mod tidy;
 
 use tokio::sync::Semaphore;
 
@@ -86,6 +87,10 @@ fn certificate_routes(routes: Routes<Pki>) -> Routes<Pki> {
             "Make a certificate for a request as it is, by this issuer, with a role's limits.",
             |at| at.update(issue::sign_verbatim),
         )
+        .at("tidy", "Remove certificates that ended long ago.", |at| at.update(tidy::tidy))
+        .at("config/auto-tidy", "Remove certificates that ended long ago as new ones come.", |at| {
+            at.read(tidy::read_auto).update(tidy::write_auto)
+        })
         .at("revoke", "Revoke a certificate.", |at| at.update(revoke::revoke))
         .at("revoke-with-key", "Revoke a certificate by who has its key.", |at| at.update(revoke::revoke_with_key))
         .at("certs/", "List the certificates.", |at| at.list(read::list_certs))

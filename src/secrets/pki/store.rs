@@ -6,6 +6,7 @@
 //!     config/<what>                   settings
 //!     cert/<serial>                   a certificate
 //!     expiry/<when>/<serial>          the same, in the order of their ends
+//!     expired/<kind>/<when>/<serial>  those that ended long ago and are kept all the same; see `tidy`
 //!     revoked/<list>/<serial>         what a list says; issuers with one name and key share a list
 //!     crl/<list>/…                    the list as signed, and how many revocations there were
 

@@ -188,7 +188,7 @@ async fn a_role_does_not_outlive_its_limits_and_a_leaf_not_its_issuer() {
 }
 
 #[tokio::test]
-async fn a_thousand_revocations_cost_one_signature_and_none_is_lost() {
+async fn many_revocations_cost_one_signature_and_none_is_lost() {
     let (here, there) = two_nodes().await;
     here.root().await;
     here.role("r", r#","ttl":"100h""#).await;
@@ -405,4 +405,43 @@ async fn a_request_by_path_cannot_be_widened_by_its_body() {
     assert!(node.write("roles/t", r#"{"allowed_domains_template":true}"#).await.is_err());
     assert!(node.write("roles/t", r#"{"serial_number_source":"json"}"#).await.is_err());
     assert!(node.write("roles/t", r#"{"key_usage":"CertSign"}"#).await.is_err());
+}
+
+#[tokio::test]
+async fn tidying_takes_what_has_ended_and_nothing_that_a_list_needs() {
+    let node = one_node().await;
+    node.root().await;
+    node.role("r", r#","ttl":"1h""#).await;
+    node.role("long", r#","ttl":"1000h""#).await;
+    let lasting = text(&node.issue("long").await, "serial_number");
+    node.revoke(&lasting).await.unwrap();
+    let mut old = Vec::new();
+    for place in 0..6 {
+        let serial = node.serial().await;
+        if place < 3 {
+            node.revoke(&serial).await.unwrap();
+        }
+        old.push(serial);
+    }
+    assert!(node.write("config/auto-tidy", r#"{"enabled":true}"#).await.is_err());
+    node.clock.advance(Duration::from_secs(74 * 3600));
+    let gone = async |serial: &str| {
+        matches!(node.call(Operation::Read, &format!("cert/{serial}"), "{}").await, Err(Error::NotFound(_)))
+    };
+    // The revoked ones come first and are not to go: they do not stand in the way of the others.
+    node.write("config/auto-tidy", r#"{"enabled":true,"tidy_cert_store":true}"#).await.unwrap();
+    for _ in 0..3 {
+        node.serial().await;
+    }
+    for (place, serial) in old.iter().enumerate() {
+        assert_eq!(gone(serial).await, place >= 3, "{place}");
+    }
+    node.write("tidy", r#"{"tidy_revoked_certs":true}"#).await.unwrap();
+    for serial in &old {
+        assert!(gone(serial).await);
+    }
+    assert!(!gone(&lasting).await);
+    node.call(Operation::Read, "crl/rotate", "{}").await.unwrap();
+    let list = node.crl().await;
+    assert!(list.len() == 1 && list.revoked(&number(&lasting)).is_some());
 }
