@@ -392,7 +392,7 @@ fn is_id(text: &str) -> bool {
 /// [`Error::Invalid`].
 pub fn check_name(name: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let edges = name.starts_with(|c: char| matches!(c, '-' | '.')) || name.ends_with(['-', '.']);
+    let edges = name.starts_with(['-', '.']) || name.ends_with(['-', '.']);
     if name.is_empty() || name.len() > 128 || !name.chars().all(fits) || edges || is_id(name) {
         return Err(Error::invalid("a name has at most 128 letters, digits and inner - . _, and is no id"));
     }

@@ -285,9 +285,9 @@ impl Role {
         } else {
             self.key_bits = KeyKind::parse(&self.key_type, self.key_bits)?.bits();
         }
-        match (self.key_type.as_str(), Hash::of_bits(self.signature_bits)?) {
-            ("rsa", None) => self.signature_bits = Hash::Sha256.bits(),
-            _ => {}
+        let hash = Hash::of_bits(self.signature_bits)?;
+        if hash.is_none() && self.key_type == "rsa" {
+            self.signature_bits = Hash::Sha256.bits();
         }
         if self.issuer_ref.is_empty() {
             self.issuer_ref = "default".into();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Pki;
-use crate::barrier::{Barrier, Txn, View};
+use crate::barrier::{Barrier, RootKey, Txn, View};
 use crate::base::json::Map;
 use crate::base::time::ManualClock;
-use crate::base::{Clock, Error, Json, MountPath, Operation, Path, Result, Secret, Timestamp, Ttl};
+use crate::base::{Clock, Error, Json, MountPath, Operation, Path, Result, Timestamp, Ttl};
 use crate::crypto::random::SystemRng;
 use crate::crypto::x509::{AltName, Certificate, Crl, parse_serial};
 use crate::engine::{AnyEngine, Args, Body, Caller, Frame, Limits, Mount, Mounted, Reply};
@@ -27,7 +27,7 @@ async fn two_nodes() -> (Node, Node) {
     let storage = Arc::new(Memory::new());
     let rng = Arc::new(SystemRng::new());
     let now: Timestamp = "2026-11-22T04:00:00Z".parse().unwrap();
-    let root = crate::barrier::RootKey::from_bytes(&Secret::new(vec![7; 32])).unwrap();
+    let root = RootKey::random(rng.as_ref()).unwrap();
     let (barrier, row) = Barrier::create(storage.clone(), rng.clone(), &root, now).unwrap();
     barrier.storage().commit(Batch { changes: vec![row], ..Batch::default() }).await.unwrap();
     let clock = Arc::new(ManualClock::at(now));
