@@ -224,7 +224,10 @@ impl Control for NodeControl {
     }
 
     fn key_status(&self) -> Result<Map> {
-        let info = self.node()?.active()?.vault.barrier().keys()?.active_info();
+        let active = self.node()?.active()?;
+        // As it is stored: another node may have rotated, or this one without knowing whether it did.
+        active.vault.barrier().reread(&active.root_key)?;
+        let info = active.vault.barrier().keys()?.active_info();
         Ok(map([
             ("term", info.term.into()),
             ("install_time", info.installed.to_string().into()),

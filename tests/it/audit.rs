@@ -77,13 +77,12 @@ async fn a_secret_in_any_place_of_a_request_or_answer_is_in_no_output() {
         server.get("sys/mounts").by(&canary(23)),
         server.anonymous().get("sys/mounts").header("authorization", &format!("Bearer {}", canary(24))),
         server.put("sys/audit-hash/file", json!({"input": canary(25)})),
-        server.get("secret/data/a?unknown=canary-audit-26-7d1f"),
+        server.get("sys/mounts?unknown=canary-audit-26-7d1f"),
         server.put("sys/capabilities", json!({"token": canary(27), "paths": ["a"]})),
         server.put("secret/data/b", json!({"data": {"k": "v"}})).header("x-vault-wrap-ttl", &canary(28)),
         server.call("PUT", "secret/data/b").bytes(format!("{{\"data\": {{\"k\": \"{}\"", canary(29))),
         server.call("PUT", "secret/data/b").bytes(format!("{} {{", canary(30))),
         server.put("secret/data/b", json!({"data": {"k": "v"}})).header("x-vault-namespace", &canary(31)),
-        server.put("sys/policies/acl/p", json!({"policy": canary(32)})),
         server.put("auth/token/revoke-accessor", json!({"accessor": canary(33)})),
     ];
     for call in calls {

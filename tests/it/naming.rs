@@ -73,7 +73,7 @@ async fn root_is_given_by_nobody_in_any_spelling() {
                 let mut body = writer.more.clone();
                 body[writer.field] = form.clone();
                 let answer = http.put(writer.path, body).await;
-                if answer.status == 404 {
+                if matches!(answer.status, 404 | 405) {
                     continue;
                 }
                 assert!(answer.status < 500, "{} {form}: {answer:?}", writer.path);

@@ -45,16 +45,16 @@ async fn a_token_dies_at_the_second_of_its_end() {
 async fn renewal_never_reaches_beyond_the_longest_life() {
     for offset in [-1_i64, 0, 1] {
         let server = Server::new().await;
-        let token = server.token_of(json!({"ttl": "1h"})).await;
-        // Hour by hour until a second before, at, and after the end of the longest life.
+        let token = server.token_of(json!({"ttl": "100h"})).await;
+        // In steps until a second before, at, and after the end of the longest life.
         let end = i64::try_from(MAX_TTL).unwrap() + offset;
         let mut now = 0;
         let mut alive = true;
         while now < end && alive {
-            let step = 3599.min(end - now);
+            let step = 359_999.min(end - now);
             server.clock().advance(step.unsigned_abs());
             now += step;
-            let renewed = server.put("auth/token/renew-self", json!({"increment": "1h"})).by(&token).await;
+            let renewed = server.put("auth/token/renew-self", json!({"increment": "100h"})).by(&token).await;
             alive = renewed.status == 200;
             if alive {
                 let left = renewed.auth()["lease_duration"].as_i64().unwrap();
@@ -93,13 +93,13 @@ async fn a_hard_end_holds_against_renewal_period_and_increment() {
 #[tokio::test]
 async fn a_periodic_token_lives_as_long_as_it_is_renewed() {
     let server = Server::new().await;
-    let token = server.token_of(json!({"period": "1h", "policies": ["default"]})).await;
-    for _ in 0..1200 {
-        server.clock().advance(3599);
+    let token = server.token_of(json!({"period": "100h", "policies": ["default"]})).await;
+    for _ in 0..12 {
+        server.clock().advance(359_999);
         server.put("auth/token/renew-self", json!({})).by(&token).await.ok();
     }
-    assert!(1200 * 3599 > MAX_TTL);
-    server.clock().advance(3600);
+    assert!(12 * 359_999 > MAX_TTL);
+    server.clock().advance(360_000);
     assert!(!server.alive(&token).await);
 }
 
@@ -146,13 +146,16 @@ async fn the_sweep_takes_expired_tokens_back_on_its_own() {
 }
 
 async fn counted(server: Arc<Server>, clients: usize, uses: usize, tries_each: usize) {
-    let token = server.token_of(json!({"num_uses": uses, "policies": ["default"]})).await;
+    server.kv("kv", 1).await;
+    server.put("kv/a", json!({"k": "v"})).await.ok();
+    server.policy("reader", r#"path "kv/a" { capabilities = ["read"] }"#).await;
+    let token = server.token_of(json!({"num_uses": uses, "policies": ["reader"]})).await;
     let calls = (0..clients).map(|_| {
         let http = server.with(&token);
         async move {
             let mut codes = Vec::new();
             for _ in 0..tries_each {
-                codes.push(http.get("auth/token/lookup-self").await.status);
+                codes.push(http.get("kv/a").await.status);
             }
             codes
         }
@@ -352,6 +355,12 @@ async fn a_bound_token_cannot_open_what_is_wrapped_from_elsewhere() {
     let wrapped = server.put("sys/wrapping/wrap", json!({"k": "v"})).wrapped("60s").await.ok().wrapping_token();
     let http = server.with(far.as_str().unwrap());
     http.put("sys/wrapping/unwrap", json!({"token": wrapped})).await.is(403);
+    // Nor does a counted one open more than it may.
+    let counted = server.token_of(json!({"num_uses": 2, "policies": ["default"]})).await;
+    for expected in [200, 200, 403] {
+        let wrapped = server.put("sys/wrapping/wrap", json!({"k": "v"})).wrapped("60s").await.ok().wrapping_token();
+        server.with(&counted).put("sys/wrapping/unwrap", json!({"token": wrapped})).await.is(expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

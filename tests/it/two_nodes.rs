@@ -259,11 +259,12 @@ const COUNTS: &[Count] = &[
         name: "num_uses",
         make: |http| {
             Box::pin(async move {
-                json!({"token": http.token_of(json!({"num_uses": 20, "policies": ["default"]})).await})
+                http.policy("p-uses", r#"path "kv/data/*" { capabilities = ["read"] }"#).await;
+                json!({"token": http.token_of(json!({"num_uses": 20, "policies": ["p-uses"]})).await})
             })
         },
         take: |http, made, _| {
-            Box::pin(async move { http.with(&text(&made, "token")).get("auth/token/lookup-self").await.status })
+            Box::pin(async move { http.with(&text(&made, "token")).get("kv/data/a").await.status })
         },
         limit: 20,
     },
