@@ -70,10 +70,15 @@ impl Child {
     }
 
     /// Asks it to end, and waits.
-    pub fn stop(mut self) -> Result<()> {
+    pub fn stop(self) -> Result<()> {
         if let Some(pid) = Pid::from_raw(i32::try_from(self.pid())?) {
             kill_process(pid, Signal::TERM)?;
         }
+        self.wait()
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(mut self) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
             if self.child.try_wait()?.is_some() {

@@ -136,6 +136,11 @@ impl Server {
         Ok(Some(text.trim().parse()?))
     }
 
+    /// Where its audit device writes.
+    pub fn audit_file(&self) -> PathBuf {
+        self.place.folder.join("audit/audit.log")
+    }
+
     /// The URL of the API.
     pub fn url(&self) -> String {
         format!("{}://{}", if self.place.tls { "https" } else { "http" }, self.place.address)
@@ -182,7 +187,7 @@ pub fn commits(run: &Path, folder: &Path, time: Duration, slow: Option<&Path>) -
     let out = child.stdout().ok_or("commits have no output")?;
     let mut line = String::new();
     BufReader::new(out).read_line(&mut line)?;
-    child.stop().ok();
+    child.wait()?;
     if slow.is_some() && std::fs::read_to_string(count)?.trim() == "0" {
         return Err("the slowing library slowed nothing".into());
     }

@@ -1,5 +1,6 @@
 //! A fresh server made ready: initialised, unsealed, mounted, filled, and the requests that the load is made of.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ impl Setup {
         for index in 0..SECRETS {
             admin.post(&format!("secret/data/r-{index}"), secret(index)).await?;
         }
-        admin.audit(true).await?;
+        admin.audit(Some(&server.audit_file())).await?;
         let (mut role_id, mut secret_id) = Default::default();
         if ["login", "crowd", "agent"].iter().any(|measure| options.wants(measure)) {
             (role_id, secret_id) = admin.approle().await?;
@@ -73,7 +74,8 @@ impl Setup {
 
     /// Switches the audit file on or off.
     pub async fn audit(&self, server: &Server, on: bool) -> Result<()> {
-        Admin { to: server.connect().await?, root: self.root.clone() }.audit(on).await
+        let file = server.audit_file();
+        Admin { to: server.connect().await?, root: self.root.clone() }.audit(on.then_some(&file)).await
     }
 }
 
@@ -117,9 +119,9 @@ impl Admin {
         self.to.call("POST", path, Some(&self.root), Some(body)).await
     }
 
-    async fn audit(&mut self, on: bool) -> Result<()> {
-        if on {
-            self.post("sys/audit/file", json!({ "type": "file", "options": { "file_path": "audit.log" } })).await?;
+    async fn audit(&mut self, file: Option<&Path>) -> Result<()> {
+        if let Some(file) = file {
+            self.post("sys/audit/file", json!({ "type": "file", "options": { "file_path": file } })).await?;
         } else {
             self.to.call("DELETE", "sys/audit/file", Some(&self.root), None).await?;
         }
