@@ -23,6 +23,12 @@ pub struct Recorded(());
 #[must_use]
 pub struct Released(());
 
+/// A request that the devices have been handed, and may not have written yet. Nothing of its answer leaves before they have.
+#[must_use]
+pub struct Begun(Sent);
+
+type Sent = Vec<(Arc<Device>, Ticket)>;
+
 /// The enabled devices. Entries read them without a lock.
 pub struct Broker {
     devices: ArcSwap<Vec<Arc<Device>>>,
@@ -122,11 +128,33 @@ impl Broker {
         let _ = tokio::time::timeout(self.bound, all).await;
     }
 
+    /// Hands a request to the devices and does not wait: for what changes nothing, whose answer waits for both lines.
+    pub fn begin(&self, entry: &Entry<'_>) -> Begun {
+        Begun(self.submit(Stage::Request, entry))
+    }
+
+    /// Records the response to a request that [`Broker::begin`] handed over, once both are written.
+    ///
+    /// # Errors
+    /// As [`Broker::request`].
+    pub async fn finish(&self, begun: Begun, entry: &Entry<'_>) -> Result<Released> {
+        let response = self.submit(Stage::Response, entry);
+        // Written already, most of the time, when the response is: a device keeps the order of its lines.
+        self.wait(Stage::Response, response).await?;
+        self.wait(Stage::Request, begun.0).await.map(Released)
+    }
+
     async fn write(&self, stage: Stage, entry: &Entry<'_>) -> Result<()> {
-        let sent: Vec<(Arc<Device>, Ticket)> = {
-            let devices = self.devices.load();
-            devices.iter().map(|device| (Arc::clone(device), device.submit(stage, entry))).collect()
-        };
+        let sent = self.submit(stage, entry);
+        self.wait(stage, sent).await
+    }
+
+    fn submit(&self, stage: Stage, entry: &Entry<'_>) -> Sent {
+        let devices = self.devices.load();
+        devices.iter().map(|device| (Arc::clone(device), device.submit(stage, entry))).collect()
+    }
+
+    async fn wait(&self, stage: Stage, sent: Sent) -> Result<()> {
         if sent.is_empty() {
             return Ok(());
         }

@@ -12,7 +12,7 @@ mod file;
 mod format;
 mod memo;
 
-pub use broker::{Broker, Recorded, Released};
+pub use broker::{Begun, Broker, Recorded, Released};
 pub use config::{DeviceConfig, Rules};
 pub use device::Health;
 pub use entry::{AuthFacts, Entry, RequestFacts, ResponseFacts, WrapFacts};

@@ -69,6 +69,8 @@ pub struct Endpoint {
     pub flat: bool,
     /// Takes fields that it does not declare without a warning.
     pub open: bool,
+    /// Its reads and lists change nothing at all, so that they may run while audit writes.
+    pub inert: bool,
     parts: Vec<Part>,
     folder: bool,
 }
@@ -136,6 +138,7 @@ impl<E: Engine> Routes<E> {
             raw: false,
             flat: false,
             open: false,
+            inert: false,
             parts,
             folder,
         };
@@ -256,6 +259,13 @@ impl<E: Engine> At<E> {
     #[must_use]
     pub const fn flat(mut self) -> Self {
         self.endpoint.flat = true;
+        self
+    }
+
+    /// Its reads and lists change nothing at all, inside the store or outside.
+    #[must_use]
+    pub const fn inert(mut self) -> Self {
+        self.endpoint.inert = true;
         self
     }
 

@@ -20,7 +20,7 @@ impl Engine for V1 {
         Routes::new("Key/value secrets, each with its last value only.").at(
             "{path..}",
             "Read, write, list and delete secrets.",
-            |at| at.read(read).upsert(exists, write).delete(delete).list(list),
+            |at| at.read(read).upsert(exists, write).delete(delete).list(list).inert(),
         )
     }
 

@@ -6,7 +6,7 @@ use super::decide::Permit;
 use super::route::Target;
 use super::{Decided, Routed};
 use crate::audit::{AuthFacts, Entry, RequestFacts};
-use crate::base::{Error, Result, Ttl};
+use crate::base::{Error, Operation, Result, Ttl};
 use crate::vault::Vault;
 use crate::vault::request::{Inbound, Refusal};
 use crate::vault::sessions::Session;
@@ -23,7 +23,16 @@ pub struct Recorded {
     pub permit: Permit,
     /// Revoked after the answer is released.
     pub last_use: Option<String>,
-    _proof: crate::audit::Recorded,
+    /// That the devices hold the request, or have been handed it.
+    pub proof: Proof,
+}
+
+/// What stands behind a request that runs.
+pub enum Proof {
+    /// A device holds it.
+    Held(crate::audit::Recorded),
+    /// The devices have been handed it, and hold it before the answer leaves. Only for what changes nothing at all.
+    Handed(crate::audit::Begun),
 }
 
 impl Recorded {
@@ -40,12 +49,17 @@ impl Vault {
         let target = routed.target.as_ref().ok();
         let allowed = verdict.is_ok();
         let creating = verdict.as_ref().is_ok_and(Permit::creating);
+        let inert = allowed && last_use.is_none() && is_inert(target, &routed.inbound);
         let proof = {
             let auth = session.as_deref().map(|s| auth_facts(s, allowed));
             let fields = secret_fields(target, &routed.inbound);
             let mut entry = entry(self, &routed.inbound, target, auth, &fields, creating);
             entry.error = &error;
-            self.audit.request(&entry).await
+            if inert {
+                Ok(Proof::Handed(self.audit.begin(&entry)))
+            } else {
+                self.audit.request(&entry).await.map(Proof::Held)
+            }
         };
         let outcome = match (proof, verdict, routed.target) {
             (Err(error), ..) => Err(error),
@@ -54,7 +68,7 @@ impl Vault {
         };
         match outcome {
             Ok((proof, permit, target)) => {
-                Ok(Recorded { inbound: routed.inbound, target, session, permit, last_use, _proof: proof })
+                Ok(Recorded { inbound: routed.inbound, target, session, permit, last_use, proof })
             }
             Err(error) => {
                 if let Some(denial) = denial {
@@ -88,6 +102,13 @@ impl Vault {
             tracing::warn!(%error, "a spent token could not be revoked yet");
         }
     }
+}
+
+/// Whether a request changes nothing, whatever it answers: then its answer and itself are recorded together.
+fn is_inert(target: Option<&Target>, inbound: &Inbound) -> bool {
+    matches!(inbound.operation, Operation::Read | Operation::List)
+        && inbound.wrap_ttl.is_none()
+        && target.is_some_and(|t| t.endpoint().inert)
 }
 
 /// The names of secret fields that the endpoint takes.

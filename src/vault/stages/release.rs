@@ -1,6 +1,7 @@
 //! Proof that an audit device holds the answer; without it, what was given is taken back.
 
 use super::settle::Undo;
+use super::record::Proof;
 use super::{Recorded, Settled, record};
 use crate::audit::{AuthFacts, ResponseFacts, WrapFacts};
 use crate::base::{Error, Result};
@@ -25,13 +26,17 @@ impl Vault {
                 (Settled { status: error.status(), content, undo: Vec::new() }, text)
             }
         };
+        let Recorded { inbound, target, session, permit, last_use, proof } = recorded;
         let released = {
-            let auth = recorded.session.as_deref().map(|s| record::auth_facts(s, true));
-            let fields = record::secret_fields(Some(&recorded.target), &recorded.inbound);
-            let mut entry = record::entry(self, &recorded.inbound, Some(&recorded.target), auth, &fields, recorded.permit.creating());
+            let auth = session.as_deref().map(|s| record::auth_facts(s, true));
+            let fields = record::secret_fields(Some(&target), &inbound);
+            let mut entry = record::entry(self, &inbound, Some(&target), auth, &fields, permit.creating());
             entry.error = &error;
             entry.response = Some(response_facts(&settled.content));
-            self.audit.response(&entry).await
+            match proof {
+                Proof::Held(_) => self.audit.response(&entry).await,
+                Proof::Handed(begun) => self.audit.finish(begun, &entry).await,
+            }
         };
         let outcome = match released {
             Ok(released) => Ok(Outbound::new(settled.status, settled.content, released)),
@@ -40,7 +45,7 @@ impl Vault {
                 Err(Refusal(error))
             }
         };
-        self.revoke_last(recorded.last_use).await;
+        self.revoke_last(last_use).await;
         outcome
     }
 

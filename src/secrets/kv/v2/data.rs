@@ -19,7 +19,7 @@ use crate::secrets::kv::{merge, secret_path, writable};
 /// Adds the endpoints.
 pub fn routes(routes: Routes<V2>) -> Routes<V2> {
     routes.at("data/{path..}", "Read, write, patch and delete versions of a secret.", |at| {
-        at.read(read).upsert(exists, write).patch(patch).delete(delete)
+        at.read(read).upsert(exists, write).patch(patch).delete(delete).inert()
     })
 }
 
