@@ -26,9 +26,9 @@ impl Vault {
             }
         };
         let released = {
-            let auth = recorded.session.as_deref().map(|s| record::auth_facts(s, true));
+            let asker = recorded.session.as_deref().map(|s| (s, true));
             let fields = record::secret_fields(Some(&recorded.target), &recorded.inbound);
-            let mut entry = record::entry(self, &recorded.inbound, Some(&recorded.target), auth, &fields, recorded.permit.creating());
+            let mut entry = record::entry(self, &recorded.inbound, Some(&recorded.target), asker, &fields, recorded.permit.creating());
             entry.error = &error;
             entry.response = Some(response_facts(&settled.content));
             self.audit.response(&entry).await
