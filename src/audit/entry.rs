@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::memo::Memo;
+use super::memo::{Hashes, Memo};
 use crate::base::json::Map;
 use crate::base::{Secret, Timestamp, Ttl};
 
@@ -29,6 +29,9 @@ pub struct Entry<'a> {
     /// Spares the second entry of a request half of its work. Only for a response whose `request`, `auth` and key
     /// lists are those of the request's entry: what the memo holds is written instead of them.
     pub memo: Option<&'a Memo>,
+    /// Spares all entries of a session the hashing of `request.client_token` and of its accessor: only with the session
+    /// of that token.
+    pub hashes: Option<&'a Hashes>,
 }
 
 // Without Debug, and so is the entry: headers are in the clear.

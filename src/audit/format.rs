@@ -41,6 +41,8 @@ pub(super) struct Format {
     key: HmacKey,
     /// No two formats share it.
     identity: Arc<()>,
+    /// The hash of nothing, which is in most answers.
+    empty: Hash,
     prefix: String,
     raw: bool,
     hmac_accessor: bool,
@@ -49,8 +51,10 @@ pub(super) struct Format {
 
 impl Format {
     pub(super) fn new(config: &DeviceConfig, plan: &Plan) -> Self {
+        let key = HmacKey::new(config.salt.reveal());
         Self {
-            key: HmacKey::new(config.salt.reveal()),
+            empty: quoted(&key, ""),
+            key,
             identity: Arc::new(()),
             prefix: plan.prefix.clone(),
             raw: plan.log_raw,
@@ -63,7 +67,7 @@ impl Format {
     pub(super) fn line(&self, stage: Stage, entry: &Entry<'_>) -> Vec<u8> {
         let mut to = Vec::with_capacity(LINE_BYTES);
         to.extend_from_slice(self.prefix.as_bytes());
-        let mut line = Line { to, format: self, token: ("", 0), accessor: ("", 0) };
+        let mut line = Line { to, format: self, token: None, accessor: None };
         line.entry(stage, entry);
         line.to.push(b'\n');
         line.to
@@ -90,14 +94,33 @@ enum Show {
 struct Line<'a> {
     to: Vec<u8>,
     format: &'a Format,
-    /// The last token that was hashed, with the place of its hash: the same one stands in `auth` and `request`.
-    token: (&'a str, usize),
+    /// The last token that was hashed: the same one stands in `auth` and `request`.
+    token: Hashed<'a>,
     /// The last accessor.
-    accessor: (&'a str, usize),
+    accessor: Hashed<'a>,
 }
 
 /// The length of a hash with its quotes.
 const HASH_BYTES: usize = HASH_PREFIX.len() + 64 + 2;
+
+/// A hash with its quotes, as it stands in a line.
+pub(super) type Hash = [u8; HASH_BYTES];
+
+/// A value that was hashed.
+type Hashed<'a> = Option<(&'a str, Hash)>;
+
+/// The hash of a value, with its quotes.
+fn quoted(key: &HmacKey, value: &str) -> Hash {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'"'; HASH_BYTES];
+    let (head, digits) = text[1..HASH_BYTES - 1].split_at_mut(HASH_PREFIX.len());
+    head.copy_from_slice(HASH_PREFIX.as_bytes());
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(key.sign(&[value.as_bytes()])) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    text
+}
 
 impl<'a> Line<'a> {
     fn entry(&mut self, stage: Stage, entry: &Entry<'a>) {
@@ -125,6 +148,7 @@ impl<'a> Line<'a> {
 
     /// Who asks for what: the same in both entries.
     fn question(&mut self, entry: &Entry<'a>) {
+        self.recall(entry);
         if let Some(auth) = &entry.auth {
             self.open("auth");
             self.auth(auth, true);
@@ -133,6 +157,18 @@ impl<'a> Line<'a> {
         self.open("request");
         self.request(&entry.request, entry);
         self.to.push(b'}');
+    }
+
+    /// Takes the hashes that the session knows already.
+    fn recall(&mut self, entry: &Entry<'a>) {
+        let (Some(hashes), Some(token), false) = (entry.hashes, entry.request.client_token, self.format.raw) else {
+            return;
+        };
+        let (token, accessor) = (token.reveal().as_str(), entry.request.client_token_accessor);
+        let key = &self.format.key;
+        let known = hashes.of(&self.format.identity, || (quoted(key, token), quoted(key, accessor)));
+        self.token = Some((token, known.0));
+        self.accessor = Some((accessor, known.1));
     }
 
     fn auth(&mut self, auth: &AuthFacts<'a>, with_results: bool) {
@@ -340,28 +376,22 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Copies the hash from where it stands already, if it is of the same value.
-    fn hash_again(&mut self, value: &'a str, last: (&'a str, usize)) -> (&'a str, usize) {
-        let at = self.to.len();
-        if last.0 == value {
-            self.to.extend_from_within(last.1..last.1 + HASH_BYTES);
-        } else {
-            self.hash(value);
-        }
-        (value, at)
+    /// The hash of the last value once more, if it is the same.
+    fn hash_again(&mut self, value: &'a str, last: Hashed<'a>) -> Hashed<'a> {
+        let hash = match last {
+            Some((last, hash)) if last == value => hash,
+            _ => quoted(&self.format.key, value),
+        };
+        self.to.extend_from_slice(&hash);
+        Some((value, hash))
     }
 
     fn hash(&mut self, value: &str) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [b'"'; HASH_BYTES];
-        let (head, digits) = text[1..HASH_BYTES - 1].split_at_mut(HASH_PREFIX.len());
-        head.copy_from_slice(HASH_PREFIX.as_bytes());
-        let tag = self.format.key.sign(&[value.as_bytes()]);
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(tag) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
+        if value.is_empty() {
+            self.to.extend_from_slice(&self.format.empty);
+        } else {
+            self.to.extend_from_slice(&quoted(&self.format.key, value));
         }
-        self.to.extend_from_slice(&text);
     }
 
     fn key(&mut self, key: &str) {
@@ -468,7 +498,7 @@ mod tests {
 
     use super::super::config::Rules;
     use super::super::config::tests::config;
-    use super::super::memo::Memo;
+    use super::super::memo::{Hashes, Memo};
     use super::*;
     use crate::base::Ttl;
 
@@ -567,6 +597,7 @@ mod tests {
             non_hmac_response_keys: &open,
             non_hmac_headers: &headers_open,
             memo: None,
+            hashes: None,
         })
     }
 
@@ -647,6 +678,23 @@ mod tests {
             let other = Entry { error: "another", response: None, ..with_memo };
             let line = String::from_utf8(one.line(Stage::Response, &other)).unwrap();
             assert!(line.contains("another") && Json::parse(line.as_bytes()).is_ok());
+        });
+    }
+
+    #[test]
+    fn what_a_session_knows_changes_no_byte_and_stays_with_its_format() {
+        with_full_entry(|entry| {
+            let formats = [&[][..], &[("log_raw", "true")], &[("hmac_accessor", "false")], &[("prefix", "a")], &[], &[]];
+            let hashes = Hashes::default();
+            let known = Entry { hashes: Some(&hashes), ..*entry };
+            // More devices than are kept, and each of them more than once.
+            for _ in 0..3 {
+                for format in formats.iter().map(|options| format(options)) {
+                    for stage in [Stage::Request, Stage::Response, Stage::Request] {
+                        assert_eq!(format.line(stage, &known), format.line(stage, entry));
+                    }
+                }
+            }
         });
     }
 

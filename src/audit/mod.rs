@@ -16,4 +16,4 @@ pub use broker::{Begun, Broker, Recorded, Released};
 pub use config::{DeviceConfig, Rules};
 pub use device::Health;
 pub use entry::{AuthFacts, Entry, RequestFacts, ResponseFacts, WrapFacts};
-pub use memo::Memo;
+pub use memo::{Hashes, Memo};

@@ -23,7 +23,7 @@ pub use entry::{Kind, Token, Use};
 use crate::barrier::{Barrier, Txn, View};
 use crate::base::{Key, Result, Rng, Secret, Timestamp, ids, limits};
 use crate::crypto::aead::AeadKey;
-use crate::crypto::mac;
+use crate::crypto::mac::HmacKey;
 
 /// Letters behind `hvs.` in a service token.
 const SERVICE_LETTERS: usize = 91;
@@ -35,7 +35,7 @@ const ACCESSOR_LETTERS: usize = 24;
 /// The store.
 pub struct Tokens {
     view: View,
-    digest_key: Secret<Vec<u8>>,
+    digest_key: HmacKey,
     batch_key: AeadKey,
 }
 
@@ -46,7 +46,8 @@ impl Tokens {
     /// [`crate::base::Error::Sealed`].
     pub fn open(barrier: &Arc<Barrier>) -> Result<Self> {
         let batch_key = AeadKey::from_bytes(&barrier.derive("batch token")?)?;
-        Ok(Self { view: barrier.view().sub("token"), digest_key: barrier.derive("token digest")?, batch_key })
+        let digest_key = HmacKey::new(barrier.derive("token digest")?.reveal());
+        Ok(Self { view: barrier.view().sub("token"), digest_key, batch_key })
     }
 
     /// The store's part of the barrier.
@@ -56,7 +57,7 @@ impl Tokens {
 
     /// The name under which a token is stored.
     pub fn digest(&self, text: &Secret<String>) -> String {
-        BASE64.encode(mac::hmac_sha256(self.digest_key.reveal(), &[text.reveal().as_bytes()]))
+        BASE64.encode(self.digest_key.sign(&[text.reveal().as_bytes()]))
     }
 
     /// The text of a new service token.

@@ -28,6 +28,8 @@ pub struct Session {
     pub identity_epoch: u64,
     /// What an engine may know of it.
     pub caller: Arc<Caller>,
+    /// What the audit log shows of its token.
+    pub hashes: crate::audit::Hashes,
 }
 
 /// What a slot holds. Its address is its generation.
@@ -96,6 +98,7 @@ mod tests {
             policy_epoch: 0,
             identity_epoch: 0,
             caller: Arc::default(),
+            hashes: Default::default(),
         })
     }
 

@@ -129,6 +129,7 @@ impl Vault {
             policy_epoch,
             identity_epoch,
             caller,
+            hashes: Default::default(),
         })
     }
 }

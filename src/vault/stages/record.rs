@@ -51,9 +51,9 @@ impl Vault {
         let creating = verdict.as_ref().is_ok_and(Permit::creating);
         let inert = allowed && last_use.is_none() && is_inert(target, &routed.inbound);
         let proof = {
-            let auth = session.as_deref().map(|s| auth_facts(s, allowed));
             let fields = secret_fields(target, &routed.inbound);
-            let mut entry = entry(self, &routed.inbound, target, auth, &fields, creating);
+            let asker = session.as_deref().map(|s| (s, allowed));
+            let mut entry = entry(self, &routed.inbound, target, asker, &fields, creating);
             entry.error = &error;
             if inert {
                 Ok(Proof::Handed(self.audit.begin(&entry)))
@@ -118,7 +118,7 @@ pub fn secret_fields(target: Option<&Target>, inbound: &Inbound) -> Vec<&'static
 }
 
 /// What audit says of who asks.
-pub fn auth_facts(session: &Session, allowed: bool) -> AuthFacts<'_> {
+fn auth_facts(session: &Session, allowed: bool) -> AuthFacts<'_> {
     let token = session.token.as_ref();
     AuthFacts {
         client_token: None,
@@ -141,16 +141,17 @@ pub fn auth_facts(session: &Session, allowed: bool) -> AuthFacts<'_> {
     }
 }
 
-/// The entry of a request.
+/// The entry of a request; the session is that of its token, with whether its policies admit the request.
 pub fn entry<'a>(
     vault: &Vault,
     inbound: &'a Inbound,
     target: Option<&'a Target>,
-    auth: Option<AuthFacts<'a>>,
+    asker: Option<(&'a Session, bool)>,
     secret_fields: &'a [&'a str],
     creating: bool,
 ) -> Entry<'a> {
     let mount = target.map(|t| t.entry.mount.as_ref());
+    let auth = asker.map(|(session, allowed)| auth_facts(session, allowed));
     Entry {
         time: vault.clock.now(),
         request: RequestFacts {
@@ -175,6 +176,7 @@ pub fn entry<'a>(
         error: "",
         non_hmac_headers: &[],
         memo: Some(&inbound.memo),
+        hashes: asker.map(|(session, _)| &session.hashes),
         non_hmac_request_keys: mount.map_or(&[], |m| m.config.audit_non_hmac_request_keys.as_slice()),
         non_hmac_response_keys: mount.map_or(&[], |m| m.config.audit_non_hmac_response_keys.as_slice()),
     }

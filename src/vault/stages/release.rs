@@ -28,9 +28,9 @@ impl Vault {
         };
         let Recorded { inbound, target, session, permit, last_use, proof } = recorded;
         let released = {
-            let auth = session.as_deref().map(|s| record::auth_facts(s, true));
+            let asker = session.as_deref().map(|s| (s, true));
             let fields = record::secret_fields(Some(&target), &inbound);
-            let mut entry = record::entry(self, &inbound, Some(&target), auth, &fields, permit.creating());
+            let mut entry = record::entry(self, &inbound, Some(&target), asker, &fields, permit.creating());
             entry.error = &error;
             entry.response = Some(response_facts(&settled.content));
             match proof {

@@ -39,6 +39,7 @@ impl Vault {
                 policy_epoch: s.policy_epoch,
                 identity_epoch: s.identity_epoch,
                 caller: s.caller.clone(),
+                hashes: Default::default(),
             }),
             None => s,
         });
