@@ -57,7 +57,7 @@ async fn nothing_is_issued_beyond_the_role() {
         json!({"common_name": "a.example.org", "alt_names": "example.net"}),
         json!({"common_name": "a.example.org", "alt_names": "a.example.org,*.example.net"}),
         json!({"common_name": "a.example.org", "alt_names": "root@example.org"}),
-        json!({"common_name": "root@a.example.org"}),
+        json!({"common_name": "root@example.net"}),
         json!({"common_name": "localhost"}),
         json!({"common_name": "a.example.org", "uri_sans": "spiffe://example.org/x"}),
         json!({"common_name": "a.example.org", "other_sans": "1.3.6.1.4.1.311.20.2.3;utf8:admin@example.org"}),
