@@ -1,6 +1,5 @@
 //! A client that says exactly what it is told to, and answers that a story can lean on.
 
-use std::collections::BTreeMap;
 use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -39,9 +38,6 @@ pub struct Call {
 pub struct Answer {
     /// The HTTP status; 0 if there was no answer at all.
     pub status: u16,
-    /// The headers, names in lower case.
-    #[allow(dead_code, reason = "for stories that look at headers")]
-    pub headers: BTreeMap<String, String>,
     /// The body.
     pub text: String,
     /// The body as JSON; `null` if it is none.
@@ -161,7 +157,6 @@ impl Call {
         let request = request.body(Full::from(self.body)).unwrap_or_else(|error| panic!("{what}: {error}"));
         let none = |text: String| Answer {
             status: 0,
-            headers: BTreeMap::new(),
             text,
             json: Value::Null,
             what: what.clone(),
@@ -177,10 +172,8 @@ impl Call {
             Err(_) => return none("no answer within a minute".into()),
         };
         let text = String::from_utf8_lossy(&body).into_owned();
-        let headers = head.headers.iter();
         Answer {
             status: head.status.as_u16(),
-            headers: headers.map(|(n, v)| (n.to_string(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect(),
             json: serde_json::from_str(&text).unwrap_or(Value::Null),
             text,
             what,

@@ -23,7 +23,8 @@ async fn write(http: Http, round: u64, writer: u64, stop: Arc<AtomicBool>) -> Ve
         let answer = http.put(&path, json!({"k": value})).await;
         match answer.status {
             204 => kept.push((path, value)),
-            0 => break,
+            // Gone, or about to go.
+            0 | 503 => break,
             _ => panic!("{answer:?}"),
         }
     }
@@ -89,6 +90,33 @@ async fn fifty_kills_lose_no_write_that_was_acknowledged() {
         }
     }
     assert!(acknowledged > 100, "only {acknowledged} writes were acknowledged: this proves nothing");
+    process.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_hangups_is_no_trouble_and_an_orderly_end_loses_nothing() {
+    let place = Place::new();
+    let mut process = place.start().await;
+    let share = process.init().await;
+    let root = process.http.token().to_owned();
+    process.http.put("sys/mounts/kv", json!({"type": "kv"})).await.ok();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..WRITERS).map(|n| tokio::spawn(write(process.http.clone(), 0, n, stop.clone()))).collect();
+    for _ in 0..100 {
+        process.signal(rustix::process::Signal::HUP);
+        process.http.get("sys/health").await.is(200);
+    }
+    let ended = process.end().await;
+    stop.store(true, Ordering::SeqCst);
+    assert_eq!(ended, Some(0));
+    let process = place.start().await;
+    process.open(&share).await;
+    let http = process.http.with(&root);
+    for writer in writers {
+        for (path, value) in writer.await.unwrap() {
+            assert_eq!(http.get(&path).await.ok().data()["k"], value.as_str());
+        }
+    }
     process.kill().await;
 }
 

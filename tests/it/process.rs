@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -38,8 +39,11 @@ impl Place {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_warifu"));
+        // A shell that gives everybody every right: what must be closed, the server closes itself.
+        let mut command = Command::new("/bin/sh");
         command
+            .args(["-c", "umask 000; exec \"$0\" \"$@\""])
+            .arg(env!("CARGO_BIN_EXE_warifu"))
             .arg("server")
             .arg(format!("-config={}", self.folder.path().join("server.hcl").display()))
             .current_dir(self.folder.path())
@@ -116,6 +120,19 @@ impl Process {
     pub async fn open(&self, share: &str) {
         let status = self.http.put("sys/unseal", json!({"key": share})).await.ok();
         assert_eq!(status.json["sealed"], false);
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+    }
+
+    /// Asks it to end, and waits until it has: its exit code.
+    pub async fn end(mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
+        ended.expect("it went on").unwrap().code()
     }
 
     /// kill -9, and waits until it is gone.

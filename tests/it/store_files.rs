@@ -74,6 +74,29 @@ async fn a_store_of_a_newer_version_or_open_to_others_is_refused() {
 }
 
 #[tokio::test]
+async fn what_the_server_makes_is_closed_to_others_whatever_the_umask() {
+    let place = Place::new();
+    let mut process = place.start().await;
+    process.init().await;
+    let mut seen = 0;
+    let mut folders = vec![place.folder.path().join("data")];
+    while let Some(folder) = folders.pop() {
+        let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{folder:?} {mode:o}");
+        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+            let facts = entry.metadata().unwrap();
+            if facts.is_dir() {
+                folders.push(entry.path());
+            }
+            assert_eq!(facts.permissions().mode() & 0o077, 0, "{:?} {:o}", entry.path(), facts.permissions().mode());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+    process.kill().await;
+}
+
+#[tokio::test]
 async fn a_store_belongs_to_one_process() {
     let place = Place::new();
     let mut process = place.start().await;

@@ -98,7 +98,7 @@ async fn a_periodic_token_lives_as_long_as_it_is_renewed() {
         server.clock().advance(359_999);
         server.put("auth/token/renew-self", json!({})).by(&token).await.ok();
     }
-    assert!(12 * 359_999 > MAX_TTL);
+    const { assert!(12 * 359_999 > MAX_TTL) };
     server.clock().advance(360_000);
     assert!(!server.alive(&token).await);
 }
