@@ -47,9 +47,7 @@ pub async fn decode(request: Request<Incoming>, connection: &Connection, rng: &d
     let media_type = header(headers, CONTENT_TYPE.as_str())?.unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if operation == Operation::Patch && media_type != "application/merge-patch+json" {
-        return Err(Error::MediaType(
-            "PATCH requires Content-Type of application/merge-patch+json".into(),
-        ));
+        return Err(Error::MediaType("PATCH requires Content-Type of application/merge-patch+json".into()));
     }
     let bytes = read(incoming, headers, connection).await?;
     let raw_body = RAW_TYPES.contains(&media_type.as_str());
@@ -61,9 +59,10 @@ pub async fn decode(request: Request<Incoming>, connection: &Connection, rng: &d
     let (method, given) = (parts.method.as_str().to_owned(), parts.headers);
     let kept = if raw_body { bytes } else { Vec::new() };
     let raw = move || RawRequest { method: method.clone(), headers: shown(&given), body: kept.clone() };
-    let client_cert = connection.client_cert.as_ref().map(|chain| ClientCert {
-        chain: chain.iter().map(|c| c.as_ref().to_vec()).collect(),
-    });
+    let client_cert = connection
+        .client_cert
+        .as_ref()
+        .map(|chain| ClientCert { chain: chain.iter().map(|c| c.as_ref().to_vec()).collect() });
     Ok(Inbound {
         id: ids::uuid(rng).into(),
         operation,

@@ -56,7 +56,11 @@ pub fn nothing() -> Response<Body> {
 pub fn elsewhere(path: &str) -> Response<Body> {
     // The web page is not there yet: what it would answer is what a server without one answers.
     if path == "/" || path.starts_with("/ui") {
-        return response(404, Some(HeaderValue::from_static("text/plain; charset=utf-8")), b"404 page not found\n".to_vec());
+        return response(
+            404,
+            Some(HeaderValue::from_static("text/plain; charset=utf-8")),
+            b"404 page not found\n".to_vec(),
+        );
     }
     errors(404, &[])
 }

@@ -20,13 +20,7 @@ use crate::system::CeremonyStep;
 const BODY_BYTES: usize = 64 << 10;
 
 /// Whether a request is for one of these routes.
-pub fn answers(
-    node: &Node,
-    method: &Method,
-    path: &str,
-    request: &Request<Incoming>,
-    connection: &Connection,
-) -> bool {
+pub fn answers(node: &Node, method: &Method, path: &str, request: &Request<Incoming>, connection: &Connection) -> bool {
     match path {
         "sys/health" | "sys/seal-status" | "sys/init" | "sys/unseal" | "sys/leader" => true,
         "sys/rekey/init" | "sys/rekey/update" => open(node, connection, true) && !has_token(request),
@@ -77,7 +71,10 @@ async fn respond(node: &Arc<Node>, request: Request<Incoming>, connection: &Conn
         }
         "sys/init" if writes => init(node, body(incoming, connection).await?).await,
         "sys/unseal" if writes => unseal(node, body(incoming, connection).await?).await,
-        "sys/rekey/init" | "sys/rekey/update" | "sys/generate-root" | "sys/generate-root/attempt"
+        "sys/rekey/init"
+        | "sys/rekey/update"
+        | "sys/generate-root"
+        | "sys/generate-root/attempt"
         | "sys/generate-root/update" => {
             let control = node.control()?;
             let args = Args::new(Vec::new(), body(incoming, connection).await?);
@@ -105,7 +102,9 @@ async fn ceremony(
         }
         Method::POST | Method::PUT => {
             let unsupported = ["pgp_keys", "pgp_key", "backup", "require_verification"];
-            let asks = |value: Json| !matches!(value, Json::Bool(false)) && value.as_str() != Some("") && value != Json::Array(Vec::new());
+            let asks = |value: Json| {
+                !matches!(value, Json::Bool(false)) && value.as_str() != Some("") && value != Json::Array(Vec::new())
+            };
             for name in unsupported {
                 if args.take(name).is_some_and(asks) {
                     return Err(Error::invalid(format!("'{name}' is not supported")));

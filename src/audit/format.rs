@@ -684,7 +684,8 @@ mod tests {
     #[test]
     fn what_a_session_knows_changes_no_byte_and_stays_with_its_format() {
         with_full_entry(|entry| {
-            let formats = [&[][..], &[("log_raw", "true")], &[("hmac_accessor", "false")], &[("prefix", "a")], &[], &[]];
+            let formats =
+                [&[][..], &[("log_raw", "true")], &[("hmac_accessor", "false")], &[("prefix", "a")], &[], &[]];
             let hashes = Hashes::default();
             let known = Entry { hashes: Some(&hashes), ..*entry };
             // More devices than are kept, and each of them more than once.

@@ -45,7 +45,8 @@ impl<T> Locked<T> {
         }
         let room = size_of::<T>().max(1).div_ceil(page) * page;
         // SAFETY: a new private mapping wherever the system likes; nothing else refers to it.
-        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), room + page * 2, ProtFlags::empty(), MapFlags::PRIVATE) }?;
+        let base =
+            unsafe { mmap_anonymous(std::ptr::null_mut(), room + page * 2, ProtFlags::empty(), MapFlags::PRIVATE) }?;
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
         // SAFETY: the pages between the first and the last of those that were just mapped.
         unsafe {

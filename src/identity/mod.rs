@@ -129,14 +129,8 @@ impl Identities {
         txn.create(&alias_id_key(&alias.id), &id)?;
         txn.create(&entity_name_key(&name), &id)?;
         txn.put(&name_key, &id)?;
-        let entity = Entity {
-            id: id.clone(),
-            name,
-            aliases: vec![alias],
-            created: now,
-            updated: now,
-            ..Entity::default()
-        };
+        let entity =
+            Entity { id: id.clone(), name, aliases: vec![alias], created: now, updated: now, ..Entity::default() };
         txn.create(&entity_key(&id), &entity)?;
         Ok((entity, Some(txn)))
     }

@@ -105,8 +105,7 @@ impl Leases {
     /// [`crate::base::Error::Invalid`] if it is gone.
     pub fn renew(&self, id: &str, now: Timestamp, ttl: Ttl) -> Result<(Txn, Lease)> {
         let mut txn = self.view.txn();
-        let mut lease: Lease =
-            txn.get(&id_key(id))?.ok_or_else(|| crate::base::Error::invalid("lease not found"))?;
+        let mut lease: Lease = txn.get(&id_key(id))?.ok_or_else(|| crate::base::Error::invalid("lease not found"))?;
         txn.delete(&expiry_key(&lease));
         lease.expires = time::after(now, ttl).min(lease.expires_at_most);
         lease.renewed = Some(now);

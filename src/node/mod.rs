@@ -197,15 +197,12 @@ impl Node {
 
     fn activate(&self, opened: Opened, config: SealConfig) -> Result<()> {
         let control = Arc::new(control::NodeControl::new(self.me.clone()));
-        let vault = Vault::open(
-            opened.barrier,
-            self.clock.clone(),
-            self.rng.clone(),
-            self.settings.vault.clone(),
-            control,
-        )?;
+        let vault =
+            Vault::open(opened.barrier, self.clock.clone(), self.rng.clone(), self.settings.vault.clone(), control)?;
         if !vault.barrier().keys()?.is_locked() {
-            tracing::warn!("the pages of keys could not be locked: they may be swapped (see the limit on locked memory)");
+            tracing::warn!(
+                "the pages of keys could not be locked: they may be swapped (see the limit on locked memory)"
+            );
         }
         vault.start();
         let active = Active { vault, config, root_key: opened.root_key, since: self.clock.now() };

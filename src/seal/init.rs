@@ -42,11 +42,8 @@ impl Shape {
         let mut key = Secret::new([0u8; 32]);
         rng.fill(key.reveal_mut());
         let whole = Secret::new(key.reveal().to_vec());
-        let shares = if self.shares == 1 {
-            vec![whole.clone()]
-        } else {
-            shamir::split(&key, self.shares, self.threshold, rng)?
-        };
+        let shares =
+            if self.shares == 1 { vec![whole.clone()] } else { shamir::split(&key, self.shares, self.threshold, rng)? };
         Ok((whole, shares))
     }
 }

@@ -25,9 +25,7 @@ pub fn devices(view: &View) -> Result<Vec<DeviceConfig>> {
 pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
     routes
         .at("audit", "List the audit devices.", |at| at.read(list).sudo().flat())
-        .at("audit/{path..}", "Enable and disable an audit device.", |at| {
-            at.update(enable).delete(disable).sudo()
-        })
+        .at("audit/{path..}", "Enable and disable an audit device.", |at| at.update(enable).delete(disable).sudo())
         .at("audit-hash/{path..}", "The hash of a text, as a device writes it.", |at| at.update(hash).flat())
 }
 

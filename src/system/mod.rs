@@ -107,7 +107,12 @@ pub trait Work: Send + Sync {
     /// Finishes taking down mounts that have left the table.
     fn unmounted(&self) -> BoxFuture<'_, Result<()>>;
     /// Gives a token a new end. `increment` is what is asked for, 0 for what it had.
-    fn renew_token<'a>(&'a self, token: &'a Token, text: Secret<String>, increment: Ttl) -> BoxFuture<'a, Result<Renewed>>;
+    fn renew_token<'a>(
+        &'a self,
+        token: &'a Token,
+        text: Secret<String>,
+        increment: Ttl,
+    ) -> BoxFuture<'a, Result<Renewed>>;
     /// Gives a lease a new end.
     fn renew_lease<'a>(&'a self, id: &'a str, increment: Ttl) -> BoxFuture<'a, Result<RenewedLease>>;
     /// What a token may do at a path, in words.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Sys;
+use crate::barrier::Txn;
 use crate::base::json::Map;
 use crate::base::{Error, Json, MountPath, Result, Ttl, ids, limits};
-use crate::barrier::Txn;
 use crate::engine::{Cx, Mount, MountConfig, Reply, Routes, TokenKind, UserLockout};
 use crate::mount::catalog::{self, Class};
 use crate::mount::{Stored, guard_key, leaving_key, table_key};
@@ -282,9 +282,7 @@ fn named(class: Class, path: &str) -> Result<(MountPath, bool)> {
 fn absent(class: Class, path: &MountPath) -> Error {
     match class {
         Class::Secret => Error::invalid(format!("No secret engine mount at {path}")),
-        Class::Auth => {
-            Error::invalid(format!("No auth engine at {}", path.as_str().trim_start_matches("auth/")))
-        }
+        Class::Auth => Error::invalid(format!("No auth engine at {}", path.as_str().trim_start_matches("auth/"))),
     }
 }
 
@@ -440,7 +438,11 @@ fn change(cx: &Cx<Sys>, class: Class, path: &MountPath, p: Write) -> Result<Repl
     }
     txn.put(&table_key(), &stored)?;
     let reply = Reply::empty(txn);
-    Ok(if upgrading { reply.warning("The data is versioned from now on; each secret is its first version.") } else { reply })
+    Ok(if upgrading {
+        reply.warning("The data is versioned from now on; each secret is its first version.")
+    } else {
+        reply
+    })
 }
 
 async fn disable(cx: &Cx<Sys>, class: Class, path: &str) -> Result<Reply> {

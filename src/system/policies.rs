@@ -54,9 +54,7 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
     routes
         .at("policies/acl/", "List the policies.", |at| at.list(list))
         .at("policies/acl", "List the policies.", |at| at.list(list))
-        .at("policies/acl/{name!}", "Read, write and delete a policy.", |at| {
-            at.read(read).update(write).delete(delete)
-        })
+        .at("policies/acl/{name!}", "Read, write and delete a policy.", |at| at.read(read).update(write).delete(delete))
         .at("policy/", "List the policies, in the older form.", |at| at.list(list_old))
         .at("policy", "List the policies, in the older form.", |at| at.read(list_old).flat())
         .at("policy/{name!}", "Read, write and delete a policy, in the older form.", |at| {

@@ -62,8 +62,7 @@ impl Vault {
     /// Whether this request must look into storage because the caches may be old. Never on a store that is ours alone.
     pub(super) fn read_through(&self) -> bool {
         self.barrier.storage().shared()
-            && milliseconds(self.clock.monotonic())
-                > self.polled_ms.load(Ordering::SeqCst) + milliseconds(FRESH)
+            && milliseconds(self.clock.monotonic()) > self.polled_ms.load(Ordering::SeqCst) + milliseconds(FRESH)
     }
 
     /// Takes in what other nodes committed.

@@ -3,7 +3,7 @@
 use super::Vault;
 use super::stages::{describe, effective_ttl, entry_of, own_frame};
 use crate::base::json::Map;
-use crate::base::{BoxFuture, Json, Error, Operation, Path, Result, Secret, Ttl, time};
+use crate::base::{BoxFuture, Error, Json, Operation, Path, Result, Secret, Ttl, time};
 use crate::engine::{Login, TokenKind};
 use crate::policy::{Decision, Query};
 use crate::system::{Renewed, RenewedLease, Revocation, Work};
@@ -33,7 +33,12 @@ impl Work for Vault {
         Box::pin(self.finish_unmounts())
     }
 
-    fn renew_token<'a>(&'a self, token: &'a Token, text: Secret<String>, increment: Ttl) -> BoxFuture<'a, Result<Renewed>> {
+    fn renew_token<'a>(
+        &'a self,
+        token: &'a Token,
+        text: Secret<String>,
+        increment: Ttl,
+    ) -> BoxFuture<'a, Result<Renewed>> {
         Box::pin(async move {
             let now = self.clock.now();
             if token.kind == Kind::Batch {

@@ -47,7 +47,11 @@ async fn it_is_never_told_which_half_was_wrong() {
         (json!("../ci"), secret["secret_id"].clone()),
         (json!("x".repeat(100_000)), json!("x".repeat(100_000))),
     ] {
-        let answer = role.server.anonymous().put("auth/approle/login", json!({"role_id": role_id, "secret_id": secret_id})).await;
+        let answer = role
+            .server
+            .anonymous()
+            .put("auth/approle/login", json!({"role_id": role_id, "secret_id": secret_id}))
+            .await;
         shapes.push(answer.is(400).shape());
     }
     assert!(shapes.iter().all(|shape| *shape == shapes[0]), "{shapes:?}");
@@ -70,7 +74,8 @@ async fn the_uses_of_a_secret_id_are_exact() {
     assert!(codes.iter().all(|c| matches!(c, 200 | 400)), "{codes:?}");
     assert_eq!(role.server.tokens().await, before + 10);
     // Gone to its last row.
-    let lookup = role.server.put("auth/approle/role/ci/secret-id/lookup", json!({"secret_id": secret["secret_id"]})).await;
+    let lookup =
+        role.server.put("auth/approle/role/ci/secret-id/lookup", json!({"secret_id": secret["secret_id"]})).await;
     assert!(!lookup.text.contains("secret_id_num_uses"), "{lookup:?}");
 }
 
@@ -180,9 +185,14 @@ async fn a_secret_id_can_be_handed_over_wrapped_and_is_seen_by_nobody_else() {
     let role = Role::new(json!({})).await;
     let answer = role.server.put("auth/approle/role/ci/secret-id", json!({})).wrapped("60s").await.ok();
     assert!(answer.data().is_null());
-    let opened = role.server.anonymous().with(&answer.wrapping_token()).put("sys/wrapping/unwrap", json!({})).await.ok();
+    let opened =
+        role.server.anonymous().with(&answer.wrapping_token()).put("sys/wrapping/unwrap", json!({})).await.ok();
     role.login(&opened.data()["secret_id"]).await.ok();
     let accessor = opened.data()["secret_id_accessor"].clone();
-    let looked = role.server.put("auth/approle/role/ci/secret-id-accessor/lookup", json!({"secret_id_accessor": accessor})).await.ok();
+    let looked = role
+        .server
+        .put("auth/approle/role/ci/secret-id-accessor/lookup", json!({"secret_id_accessor": accessor}))
+        .await
+        .ok();
     assert!(!looked.text.contains(opened.data()["secret_id"].as_str().unwrap()));
 }

@@ -144,7 +144,8 @@ async fn every_request_has_two_entries_and_a_denied_one_says_so() {
         ("sys/nonsense", "unsupported path"),
         ("sys/mounts/x", "plugin not found"),
     ] {
-        let found = entries.iter().any(|e| e["request"]["path"] == path && e["error"].as_str().unwrap_or("").contains(error));
+        let found =
+            entries.iter().any(|e| e["request"]["path"] == path && e["error"].as_str().unwrap_or("").contains(error));
         assert!(found, "{path}: {error}");
     }
 }

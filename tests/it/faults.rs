@@ -101,7 +101,9 @@ const DEEDS: &[Deed] = &[
                 Value::Null
             })
         },
-        act: |http, _| Box::pin(async move { http.put("two/data/a", json!({"data": {"k": 2}, "options": {"cas": 1}})).await }),
+        act: |http, _| {
+            Box::pin(async move { http.put("two/data/a", json!({"data": {"k": 2}, "options": {"cas": 1}})).await })
+        },
         seen: |http, _| {
             Box::pin(async move {
                 let answer = http.get("two/data/a").await.ok();
@@ -120,13 +122,19 @@ const DEEDS: &[Deed] = &[
             })
         },
         act: |http, _| Box::pin(async move { http.delete("two/metadata/d").await }),
-        seen: |http, _| Box::pin(async move { json!([http.get("two/metadata/d").await.status, http.get("two/data/d?version=1").await.status]) }),
+        seen: |http, _| {
+            Box::pin(async move {
+                json!([http.get("two/metadata/d").await.status, http.get("two/data/d?version=1").await.status])
+            })
+        },
     },
     Deed {
         name: "token create",
         prepare: nothing,
         act: |http, _| Box::pin(async move { http.put("auth/token/create", json!({"id": "made-in-a-storm"})).await }),
-        seen: |http, _| Box::pin(async move { json!([http.alive("made-in-a-storm").await, count_tokens(&http).await]) }),
+        seen: |http, _| {
+            Box::pin(async move { json!([http.alive("made-in-a-storm").await, count_tokens(&http).await]) })
+        },
     },
     Deed {
         name: "token revoke with children",
@@ -152,14 +160,16 @@ const DEEDS: &[Deed] = &[
     },
     Deed {
         name: "token renew",
-        prepare: |http| Box::pin(async move { json!(http.token_of(json!({"ttl": "60s", "policies": ["default"]})).await) }),
+        prepare: |http| {
+            Box::pin(async move { json!(http.token_of(json!({"ttl": "60s", "policies": ["default"]})).await) })
+        },
         act: |http, made| {
             Box::pin(async move { http.put("auth/token/renew", json!({"token": made, "increment": "2h"})).await })
         },
         seen: |http, made| {
-            Box::pin(async move {
-                http.put("auth/token/lookup", json!({"token": made})).await.ok().data()["ttl"].clone()
-            })
+            Box::pin(
+                async move { http.put("auth/token/lookup", json!({"token": made})).await.ok().data()["ttl"].clone() },
+            )
         },
     },
     Deed {
@@ -212,7 +222,9 @@ const DEEDS: &[Deed] = &[
             })
         },
         act: |http, _| Box::pin(async move { http.put("sys/remount", json!({"from": "old", "to": "new"})).await }),
-        seen: |http, _| Box::pin(async move { json!([http.get("old/a").await.status, http.get("new/a").await.status]) }),
+        seen: |http, _| {
+            Box::pin(async move { json!([http.get("old/a").await.status, http.get("new/a").await.status]) })
+        },
     },
     Deed {
         name: "login",
@@ -223,7 +235,9 @@ const DEEDS: &[Deed] = &[
                 Value::Null
             })
         },
-        act: |http, _| Box::pin(async move { http.anonymous().put("auth/userpass/login/u", json!({"password": "p"})).await }),
+        act: |http, _| {
+            Box::pin(async move { http.anonymous().put("auth/userpass/login/u", json!({"password": "p"})).await })
+        },
         seen: tokens,
     },
     Deed {
@@ -271,7 +285,11 @@ const DEEDS: &[Deed] = &[
         name: "rotate",
         prepare: nothing,
         act: |http, _| Box::pin(async move { http.put("sys/rotate", json!({})).await }),
-        seen: |http, _| Box::pin(async move { json!([http.get("sys/key-status").await.ok().data()["term"], http.get("one/kept").await.ok().data()]) }),
+        seen: |http, _| {
+            Box::pin(async move {
+                json!([http.get("sys/key-status").await.ok().data()["term"], http.get("one/kept").await.ok().data()])
+            })
+        },
     },
 ];
 
@@ -363,7 +381,10 @@ async fn a_store_is_made_or_not_and_its_shares_are_never_lost() {
                 assert!(answer.status >= 500, "{answer:?}");
                 // A commit of which nobody knows whether it happened is the one way to lose shares.
                 let unknown = answer.errors().contains("could not be confirmed") && fault == Fault::After;
-                assert!(!initialized || unknown, "operation {n} {fault:?}: made, but nobody has its shares: {answer:?}");
+                assert!(
+                    !initialized || unknown,
+                    "operation {n} {fault:?}: made, but nobody has its shares: {answer:?}"
+                );
                 if !initialized {
                     assert!(rows(store.memory.as_ref()).is_empty());
                     server.put("sys/init", json!({"secret_shares": 1, "secret_threshold": 1})).await.ok();

@@ -38,7 +38,9 @@ fn wrong(field: &Field) -> Vec<(Value, bool)> {
             (json!(i64::MAX), true),
             (json!(true), true),
         ],
-        "array" => vec![(object, true), (nested, true), (json!([[CANARY]]), true), (json!([null]), false), (json!(5), false)],
+        "array" => {
+            vec![(object, true), (nested, true), (json!([[CANARY]]), true), (json!([null]), false), (json!(5), false)]
+        }
         _ => vec![(json!(CANARY), false), (list, false), (json!(5), false), (json!({"k": {"k": [CANARY]}}), false)],
     }
 }
@@ -66,7 +68,12 @@ async fn wrong_types_in_every_field_of_every_endpoint_are_refused_quietly() {
                 let marks = [format!("{{{name}}}"), format!("{{{name}!}}"), format!("{{{name}..}}")];
                 marks.iter().any(|mark| endpoint.pattern.contains(mark.as_str()))
             };
-            for (verb, method) in [(Operation::Update, "PUT"), (Operation::Patch, "PATCH"), (Operation::Read, "GET"), (Operation::List, "LIST")] {
+            for (verb, method) in [
+                (Operation::Update, "PUT"),
+                (Operation::Patch, "PATCH"),
+                (Operation::Read, "GET"),
+                (Operation::List, "LIST"),
+            ] {
                 let Some(handling) = endpoint.handling(verb) else { continue };
                 for field in handling.fields.iter().filter(|f| !captured(f.name)) {
                     if matches!(verb, Operation::Update | Operation::Patch) {
@@ -79,7 +86,13 @@ async fn wrong_types_in_every_field_of_every_endpoint_are_refused_quietly() {
                     } else {
                         for text in [CANARY, "-1", "1e999", "%00", ""] {
                             let query = Some(format!("{}={text}&{}={text}", field.name, field.name));
-                            cases.push(Case { method, path: path.clone(), body: Value::Null, query, must_refuse: false });
+                            cases.push(Case {
+                                method,
+                                path: path.clone(),
+                                body: Value::Null,
+                                query,
+                                must_refuse: false,
+                            });
                         }
                     }
                 }

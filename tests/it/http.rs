@@ -155,12 +155,7 @@ impl Call {
             request = request.header(name, value);
         }
         let request = request.body(Full::from(self.body)).unwrap_or_else(|error| panic!("{what}: {error}"));
-        let none = |text: String| Answer {
-            status: 0,
-            text,
-            json: Value::Null,
-            what: what.clone(),
-        };
+        let none = |text: String| Answer { status: 0, text, json: Value::Null, what: what.clone() };
         let sent = tokio::time::timeout(Duration::from_secs(60), async {
             let (head, body) = self.http.client.request(request).await.map_err(|e| format!("{e:?}"))?.into_parts();
             let body = body.collect().await.map_err(|e| format!("{e:?}"))?.to_bytes();
@@ -172,12 +167,7 @@ impl Call {
             Err(_) => return none("no answer within a minute".into()),
         };
         let text = String::from_utf8_lossy(&body).into_owned();
-        Answer {
-            status: head.status.as_u16(),
-            json: serde_json::from_str(&text).unwrap_or(Value::Null),
-            text,
-            what,
-        }
+        Answer { status: head.status.as_u16(), json: serde_json::from_str(&text).unwrap_or(Value::Null), text, what }
     }
 }
 

@@ -94,11 +94,16 @@ async fn a_body_that_lies_about_its_length_is_bounded() {
     let large = format!("{}{}", head("content-length: 2000\r\nconnection: close\r\n"), " ".repeat(2000));
     let text = raw(server.address(), large.as_bytes()).await;
     assert!(text.starts_with("HTTP/1.1 413"), "{text}");
-    let text = raw(server.address(), format!("{}{{", head("content-length: 500\r\nconnection: close\r\n")).as_bytes()).await;
+    let text =
+        raw(server.address(), format!("{}{{", head("content-length: 500\r\nconnection: close\r\n")).as_bytes()).await;
     assert!(text.is_empty() || text.starts_with("HTTP/1.1 4"), "{text}");
     // Piece by piece beyond the limit.
     let chunks: String = (0..20).map(|_| format!("64\r\n{}\r\n", " ".repeat(100))).collect();
-    let text = raw(server.address(), format!("{}{chunks}0\r\n\r\n", head("transfer-encoding: chunked\r\nconnection: close\r\n")).as_bytes()).await;
+    let text = raw(
+        server.address(),
+        format!("{}{chunks}0\r\n\r\n", head("transfer-encoding: chunked\r\nconnection: close\r\n")).as_bytes(),
+    )
+    .await;
     assert!(text.starts_with("HTTP/1.1 413"), "{text}");
     // Two lengths, or a length and pieces: nobody shall read the rest as another request.
     for more in [

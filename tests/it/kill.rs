@@ -83,9 +83,13 @@ async fn fifty_kills_lose_no_write_that_was_acknowledged() {
             }
         }
         if counted > 0 {
-            let present = process.http.get("versions/data/count").await.ok().data()["metadata"]["version"].as_u64().unwrap();
+            let present =
+                process.http.get("versions/data/count").await.ok().data()["metadata"]["version"].as_u64().unwrap();
             // One more may have been written without its answer being heard.
-            assert!((counted..=counted + 1).contains(&present), "round {round}: {counted} acknowledged, {present} there");
+            assert!(
+                (counted..=counted + 1).contains(&present),
+                "round {round}: {counted} acknowledged, {present} there"
+            );
             counted = present;
         }
     }

@@ -46,10 +46,13 @@ async fn writers_without_a_version_each_get_one_of_their_own() {
     let server = Server::new().await;
     server.kv("kv", 2).await;
     server.put("kv/config", json!({"max_versions": 1000})).await.ok();
-    let calls = (0..64).map(|n| {
-        let http = server.http.clone();
-        async move { http.put("kv/data/a", json!({"data": {"writer": n}})).await.ok().data()["version"].as_u64().unwrap() }
-    });
+    let calls =
+        (0..64).map(|n| {
+            let http = server.http.clone();
+            async move {
+                http.put("kv/data/a", json!({"data": {"writer": n}})).await.ok().data()["version"].as_u64().unwrap()
+            }
+        });
     let mut versions = at_once(calls).await;
     versions.sort_unstable();
     assert_eq!(versions, (1..=64).collect::<Vec<_>>());

@@ -44,7 +44,16 @@ async fn a_move_keeps_the_data_and_frees_the_path() {
     server.kv("old", 2).await;
     server.put("old/data/a", json!({"data": {"k": "v"}})).await.ok();
     server.kv("there", 1).await;
-    for (from, to) in [("old", "there"), ("old", "there/below"), ("old", "sys/x"), ("old", "auth/x"), ("nosuch", "x"), ("sys", "x"), ("old", "a+b"), ("old", "../x")] {
+    for (from, to) in [
+        ("old", "there"),
+        ("old", "there/below"),
+        ("old", "sys/x"),
+        ("old", "auth/x"),
+        ("nosuch", "x"),
+        ("sys", "x"),
+        ("old", "a+b"),
+        ("old", "../x"),
+    ] {
         server.put("sys/remount", json!({"from": from, "to": to})).await.is(400);
     }
     server.put("sys/remount", json!({"from": "old", "to": "new/place"})).await.ok();
@@ -60,13 +69,21 @@ async fn a_move_keeps_the_data_and_frees_the_path() {
 async fn paths_that_would_hide_another_are_refused() {
     let server = Server::new().await;
     server.kv("a/b", 1).await;
-    for path in ["a", "a/b", "a/b/c", "sys", "sys/x", "auth/x", "auth", "cubbyhole", "identity", "identity/x", "auth/token"] {
+    for path in
+        ["a", "a/b", "a/b/c", "sys", "sys/x", "auth/x", "auth", "cubbyhole", "identity", "identity/x", "auth/token"]
+    {
         server.put(&format!("sys/mounts/{path}"), json!({"type": "kv"})).await.is(400);
     }
     for path in ["a+", "a*", "%7Ba%7D", "a%20b", "a%2Cb", "a%22"] {
         server.put(&format!("sys/mounts/{path}"), json!({"type": "kv"})).await.is(400);
     }
-    for body in [json!({}), json!({"type": "nosuch"}), json!({"type": "system"}), json!({"type": "token"}), json!({"type": "kv", "options": {"version": "3"}})] {
+    for body in [
+        json!({}),
+        json!({"type": "nosuch"}),
+        json!({"type": "system"}),
+        json!({"type": "token"}),
+        json!({"type": "kv", "options": {"version": "3"}}),
+    ] {
         server.put("sys/mounts/fresh", body).await.is(400);
     }
     server.get("fresh/a").await.is(404);

@@ -6,12 +6,29 @@ use crate::http::Answer;
 use crate::server::Server;
 
 const SPELLINGS: [&str; 12] = [
-    "root", "Root", "ROOT", "rOOt", " root", "root ", " root ", "ROOT\t", "\troot", "root\n", "\u{a0}root", "root\u{2003}",
+    "root",
+    "Root",
+    "ROOT",
+    "rOOt",
+    " root",
+    "root ",
+    " root ",
+    "ROOT\t",
+    "\troot",
+    "root\n",
+    "\u{a0}root",
+    "root\u{2003}",
 ];
 
 /// How a list of policies can be given.
 fn forms(name: &str) -> Vec<Value> {
-    vec![json!([name]), json!(["default", name]), json!(name), json!(format!("default,{name}")), json!(["default,x", name])]
+    vec![
+        json!([name]),
+        json!(["default", name]),
+        json!(name),
+        json!(format!("default,{name}")),
+        json!(["default,x", name]),
+    ]
 }
 
 /// An endpoint that writes policies down, or gives them away.
@@ -32,11 +49,26 @@ fn writers() -> Vec<Writer> {
         writer("auth/token/roles/r", "token_policies", json!({}), Some(("auth/token/roles/r", "token_policies"))),
         writer("auth/userpass/users/u", "token_policies", json!({}), Some(("auth/userpass/users/u", "token_policies"))),
         writer("auth/userpass/users/u", "policies", json!({}), Some(("auth/userpass/users/u", "token_policies"))),
-        writer("auth/userpass/users/u/policies", "token_policies", json!({}), Some(("auth/userpass/users/u", "token_policies"))),
-        writer("auth/userpass/users/u/policies", "policies", json!({}), Some(("auth/userpass/users/u", "token_policies"))),
+        writer(
+            "auth/userpass/users/u/policies",
+            "token_policies",
+            json!({}),
+            Some(("auth/userpass/users/u", "token_policies")),
+        ),
+        writer(
+            "auth/userpass/users/u/policies",
+            "policies",
+            json!({}),
+            Some(("auth/userpass/users/u", "token_policies")),
+        ),
         writer("auth/approle/role/a", "token_policies", json!({}), Some(("auth/approle/role/a", "token_policies"))),
         writer("auth/approle/role/a", "policies", json!({}), Some(("auth/approle/role/a", "token_policies"))),
-        writer("auth/approle/role/a/policies", "token_policies", json!({}), Some(("auth/approle/role/a", "token_policies"))),
+        writer(
+            "auth/approle/role/a/policies",
+            "token_policies",
+            json!({}),
+            Some(("auth/approle/role/a", "token_policies")),
+        ),
         writer("auth/approle/role/a/policies", "policies", json!({}), Some(("auth/approle/role/a", "token_policies"))),
         writer("auth/cert/certs/c", "token_policies", json!({}), Some(("auth/cert/certs/c", "token_policies"))),
         writer("auth/jwt/role/j", "token_policies", json!({}), Some(("auth/jwt/role/j", "token_policies"))),
@@ -64,7 +96,12 @@ async fn root_is_given_by_nobody_in_any_spelling() {
     server.put("auth/userpass/users/u", json!({"password": "p"})).await;
     server.put("auth/approle/role/a", json!({})).await;
     // Everything but root: sudo everywhere.
-    server.policy("almost", r#"path "*" { capabilities = ["create", "read", "update", "delete", "list", "patch", "sudo"] }"#).await;
+    server
+        .policy(
+            "almost",
+            r#"path "*" { capabilities = ["create", "read", "update", "delete", "list", "patch", "sudo"] }"#,
+        )
+        .await;
     let almost = server.token_of(json!({"policies": ["almost"]})).await;
     let http = server.with(&almost);
     for writer in writers() {

@@ -14,23 +14,82 @@ async fn paths_with_tricks_are_refused_everywhere() {
     server.kv("plain", 1).await;
     server.put("secret/data/team/a", json!({"data": {"k": "canary-path"}})).await.ok();
     server.put("plain/team/a", json!({"k": "canary-path"})).await.ok();
-    server.policy("team", r#"path "secret/data/public/*" { capabilities = ["create", "read", "update", "delete", "list"] }
+    server
+        .policy(
+            "team",
+            r#"path "secret/data/public/*" { capabilities = ["create", "read", "update", "delete", "list"] }
         path "plain/public/*" { capabilities = ["create", "read", "update", "delete", "list"] }
         path "sys/policies/acl/public*" { capabilities = ["create", "read", "update", "delete", "list"] }
-        path "cubbyhole/*" { capabilities = ["create", "read", "update", "delete", "list"] }"#).await;
+        path "cubbyhole/*" { capabilities = ["create", "read", "update", "delete", "list"] }"#,
+        )
+        .await;
     let weak = server.with(&server.token_of(json!({"policies": ["team"]})).await);
     let tricks: Vec<Vec<u8>> = [
-        "../team/a", "./../team/a", "x/../../team/a", "..", ".", "x/..", "x/.", "./x", "//x", "x//y", "x//", "%2e%2e/team/a",
-        "%2E%2E/team/a", "..%2fteam/a", "..%2Fteam%2Fa", "%2e%2e%2fteam%2fa", "x%2f%2e%2e%2f..%2fteam%2fa", "%252e%252e/team/a",
-        "%252e%252e%252fteam", "x%252fy", "x%252Fy", "x%2f%2fy", "%5cteam", "..%5cteam", "x\\y", "x%00", "x%00.json", "x%0ay", "x%0dy",
-        "x%0d%0aset-cookie:a", "x%7f", "x%1b", "x%c2%80", "x%e2%80%8b", "x%e2%80%ae", "x%ef%bb%bf", "x%ff", "x%c0%ae", "%", "x%", "x%2",
-        "x%zz", "x%u002e",
+        "../team/a",
+        "./../team/a",
+        "x/../../team/a",
+        "..",
+        ".",
+        "x/..",
+        "x/.",
+        "./x",
+        "//x",
+        "x//y",
+        "x//",
+        "%2e%2e/team/a",
+        "%2E%2E/team/a",
+        "..%2fteam/a",
+        "..%2Fteam%2Fa",
+        "%2e%2e%2fteam%2fa",
+        "x%2f%2e%2e%2f..%2fteam%2fa",
+        "%252e%252e/team/a",
+        "%252e%252e%252fteam",
+        "x%252fy",
+        "x%252Fy",
+        "x%2f%2fy",
+        "%5cteam",
+        "..%5cteam",
+        "x\\y",
+        "x%00",
+        "x%00.json",
+        "x%0ay",
+        "x%0dy",
+        "x%0d%0aset-cookie:a",
+        "x%7f",
+        "x%1b",
+        "x%c2%80",
+        "x%e2%80%8b",
+        "x%e2%80%ae",
+        "x%ef%bb%bf",
+        "x%ff",
+        "x%c0%ae",
+        "%",
+        "x%",
+        "x%2",
+        "x%zz",
+        "x%u002e",
     ]
     .iter()
     .map(|text| text.as_bytes().to_vec())
-    .chain([vec![b'x', 0xff], vec![b'x', 0xe2, 0x80, 0xae], vec![b'a'; 8192], [b"a/".repeat(70), b"a".to_vec()].concat(), vec![b'b'; 1025]])
+    .chain([
+        vec![b'x', 0xff],
+        vec![b'x', 0xe2, 0x80, 0xae],
+        vec![b'a'; 8192],
+        [b"a/".repeat(70), b"a".to_vec()].concat(),
+        vec![b'b'; 1025],
+    ])
     .collect();
-    for mount in ["secret/data/public/", "secret/metadata/public/", "plain/public/", "cubbyhole/", "sys/policies/acl/", "sys/mounts/", "auth/token/roles/", "nosuch/", ""] {
+    for mount in [
+        "secret/data/public/",
+        "secret/metadata/public/",
+        "plain/public/",
+        "cubbyhole/",
+        "sys/policies/acl/",
+        "sys/mounts/",
+        "auth/token/roles/",
+        "nosuch/",
+        "",
+    ] {
         for trick in &tricks {
             for method in ["GET", "PUT", "LIST", "DELETE"] {
                 let path = [mount.as_bytes(), trick].concat();
@@ -133,7 +192,10 @@ async fn every_other_endpoint_refuses_who_has_no_token() {
                     continue;
                 }
                 for http in [server.anonymous(), server.with("hvs.nobody"), server.with(&nobody)] {
-                    let call = http.call(method, &path).json(&json!({})).header("content-type", "application/merge-patch+json");
+                    let call = http
+                        .call(method, &path)
+                        .json(&json!({}))
+                        .header("content-type", "application/merge-patch+json");
                     let answer = call.await;
                     assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
                 }

@@ -80,7 +80,10 @@ async fn nothing_is_issued_beyond_the_role() {
             }
         }
     }
-    assert!(server.list("pki/certs").await.data()["keys"].as_array().is_none_or(|keys| keys.len() <= 1), "only the CA's own");
+    assert!(
+        server.list("pki/certs").await.data()["keys"].as_array().is_none_or(|keys| keys.len() <= 1),
+        "only the CA's own"
+    );
     let good = server.put("pki/issue/web", json!({"common_name": "a.example.org", "ttl": "99h"})).await;
     if good.succeeded() {
         let end = good.data()["expiration"].as_i64().unwrap();
@@ -108,7 +111,13 @@ async fn a_request_brings_in_nothing_that_its_parameters_may_not() {
     }
     let pem = request(&["a.example.org"], "a.example.org");
     let broken = pem.replacen(&pem[200..204], if &pem[200..204] == "AAAA" { "BBBB" } else { "AAAA" }, 1);
-    for csr in ["", "canary", "-----BEGIN CERTIFICATE REQUEST-----\ncanary\n-----END CERTIFICATE REQUEST-----", &broken, &"A".repeat(200_000)] {
+    for csr in [
+        "",
+        "canary",
+        "-----BEGIN CERTIFICATE REQUEST-----\ncanary\n-----END CERTIFICATE REQUEST-----",
+        &broken,
+        &"A".repeat(200_000),
+    ] {
         let answer = server.put("pki/sign/web", json!({"csr": csr, "common_name": "a.example.org"})).await.is(400);
         assert!(!answer.text.contains("canary"), "{answer:?}");
     }
@@ -176,7 +185,11 @@ async fn what_is_revoked_is_on_the_list_and_stays_there() {
         assert!(!listed(&server, serial).await);
     }
     for path in ["pki/tidy", "pki/crl/rotate"] {
-        let call = if path.ends_with("rotate") { server.get(path) } else { server.put(path, json!({"tidy_cert_store": true, "tidy_revoked_certs": true, "safety_buffer": "1s"})) };
+        let call = if path.ends_with("rotate") {
+            server.get(path)
+        } else {
+            server.put(path, json!({"tidy_cert_store": true, "tidy_revoked_certs": true, "safety_buffer": "1s"}))
+        };
         call.await.ok();
     }
     let server = server.crashed().await;
@@ -196,10 +209,16 @@ async fn a_leased_certificate_ends_with_its_lease_and_the_lease_with_its_token()
     let text = r#"path "pki/issue/web" { capabilities = ["update"] } path "sys/leases/*" { capabilities = ["update"] }
         path "sys/revoke" { capabilities = ["update"] } path "sys/revoke/*" { capabilities = ["update"] }"#;
     server.policy("issuer", text).await;
-    let (one, two) = (server.token_of(json!({"policies": ["issuer"]})).await, server.token_of(json!({"policies": ["issuer"]})).await);
+    let (one, two) = (
+        server.token_of(json!({"policies": ["issuer"]})).await,
+        server.token_of(json!({"policies": ["issuer"]})).await,
+    );
     let issue = |token: &str| server.with(token).put("pki/issue/web", json!({"common_name": "a.example.org"}));
     let issued = issue(&one).await.ok();
-    let (lease, serial) = (issued.json["lease_id"].as_str().unwrap().to_owned(), issued.data()["serial_number"].as_str().unwrap().to_owned());
+    let (lease, serial) = (
+        issued.json["lease_id"].as_str().unwrap().to_owned(),
+        issued.data()["serial_number"].as_str().unwrap().to_owned(),
+    );
     assert!(lease.starts_with("pki/issue/web/"));
     // The id of a lease alone is no right to it.
     for path in ["sys/leases/revoke", "sys/revoke", "sys/leases/renew"] {

@@ -112,7 +112,11 @@ async fn who_may_only_create_never_overwrites_even_in_a_race() {
     let server = Server::new().await;
     server.kv("kv", 1).await;
     server.kv("kv2", 2).await;
-    let maker = with_policy(&server, r#"path "kv/*" { capabilities = ["create"] } path "kv2/data/*" { capabilities = ["create"] }"#).await;
+    let maker = with_policy(
+        &server,
+        r#"path "kv/*" { capabilities = ["create"] } path "kv2/data/*" { capabilities = ["create"] }"#,
+    )
+    .await;
     for round in 0..20 {
         let calls = (0..8).map(|n| {
             let http = maker.clone();
@@ -172,7 +176,14 @@ async fn sudo_is_asked_for_beside_the_right_itself() {
     for call in calls(&without) {
         call.await.is(403);
     }
-    let with = with_policy(&server, &text.replace("\"read\"", "\"read\", \"sudo\"").replace("\"update\"]", "\"update\", \"sudo\"]").replace("\"list\"", "\"list\", \"sudo\"")).await;
+    let with = with_policy(
+        &server,
+        &text
+            .replace("\"read\"", "\"read\", \"sudo\"")
+            .replace("\"update\"]", "\"update\", \"sudo\"]")
+            .replace("\"list\"", "\"list\", \"sudo\""),
+    )
+    .await;
     for call in calls(&with) {
         let answer = call.await;
         assert_ne!(answer.status, 403, "{answer:?}");
@@ -241,11 +252,17 @@ async fn a_policy_that_cannot_be_read_is_not_kept() {
     let kept = server.get("sys/policies/acl/good").await.ok();
     assert_eq!(kept.data()["policy"], r#"path "kv/*" { capabilities = ["read"] }"#);
     for name in ["root", "Root", "ROOT", "response-wrapping", "Response-Wrapping"] {
-        server.put(&format!("sys/policies/acl/{name}"), json!({"policy": "path \"a\" { capabilities = [\"read\"] }"})).await.is(400);
+        server
+            .put(&format!("sys/policies/acl/{name}"), json!({"policy": "path \"a\" { capabilities = [\"read\"] }"}))
+            .await
+            .is(400);
         server.delete(&format!("sys/policies/acl/{name}")).await.is(400);
     }
     server.delete("sys/policies/acl/default").await.is(400);
     for name in ["a%2Ab", "a+b", "%20a", "a%2Cb", "%7Ba%7D"] {
-        server.put(&format!("sys/policies/acl/{name}"), json!({"policy": "path \"a\" { capabilities = [\"read\"] }"})).await.is(400);
+        server
+            .put(&format!("sys/policies/acl/{name}"), json!({"policy": "path \"a\" { capabilities = [\"read\"] }"}))
+            .await
+            .is(400);
     }
 }

@@ -114,7 +114,10 @@ async fn a_share_can_be_given_in_hex_and_the_round_can_be_reset() {
         offer(&server, share).await.ok();
     }
     let status = server.get("sys/seal-status").await.ok();
-    assert_eq!((status.json["sealed"].clone(), status.json["t"].clone(), status.json["n"].clone()), (json!(false), json!(3), json!(5)));
+    assert_eq!(
+        (status.json["sealed"].clone(), status.json["t"].clone(), status.json["n"].clone()),
+        (json!(false), json!(3), json!(5))
+    );
     server.get("sys/health").await.is(200);
     // Open already: a share changes nothing, a reset is refused.
     assert_eq!(offer(&server, &hex[0]).await.ok().json["sealed"], false);
@@ -229,7 +232,8 @@ async fn a_rekey_replaces_the_shares_and_nothing_else() {
     let end = perform(&server, "rekey", &nonce, &server.shares[2..3]).await.ok();
     assert_eq!(end.json["complete"], true);
     let old = std::mem::take(&mut server.shares);
-    server.shares = end.json["keys_base64"].as_array().unwrap().iter().map(|k| k.as_str().unwrap().to_owned()).collect();
+    server.shares =
+        end.json["keys_base64"].as_array().unwrap().iter().map(|k| k.as_str().unwrap().to_owned()).collect();
     assert_eq!(server.shares.len(), 3);
     server.put("sys/seal", json!({})).await.is(204);
     let mut refused = false;

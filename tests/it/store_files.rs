@@ -46,7 +46,10 @@ async fn a_store_that_is_damaged_is_refused_and_left_as_it_is() {
     for (what, bytes) in damages {
         std::fs::write(&file, &bytes).unwrap();
         let words = place.refuses().await;
-        assert!(words.contains("Error:") && words.contains(file.file_name().unwrap().to_str().unwrap()), "{what}: {words}");
+        assert!(
+            words.contains("Error:") && words.contains(file.file_name().unwrap().to_str().unwrap()),
+            "{what}: {words}"
+        );
         assert!(!words.contains("panicked"), "{what}: {words}");
         assert!(std::fs::read(&file).unwrap() == bytes, "{what}: the file was touched");
     }

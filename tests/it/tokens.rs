@@ -268,7 +268,8 @@ async fn an_accessor_is_a_handle_and_no_token() {
 #[tokio::test]
 async fn a_batch_token_cannot_do_what_needs_a_row() {
     let server = Server::new().await;
-    let batch = server.token_of(json!({"type": "batch", "policies": ["default"], "ttl": "60s", "no_parent": true})).await;
+    let batch =
+        server.token_of(json!({"type": "batch", "policies": ["default"], "ttl": "60s", "no_parent": true})).await;
     assert!(batch.starts_with("hvb."));
     assert_eq!(server.tokens().await, 1);
     let http = server.with(&batch);
@@ -318,11 +319,14 @@ async fn a_role_bounds_its_tokens() {
         "token_explicit_max_ttl": "60s", "orphan": true, "renewable": false, "token_num_uses": 5,
     });
     server.put("auth/token/roles/ci", role).await.ok();
-    for policies in [json!(["b"]), json!(["dev-root"]), json!(["DEV-ROOT"]), json!(["root"]), json!(["xdev-a"]), json!(["a", "b"])] {
+    for policies in
+        [json!(["b"]), json!(["dev-root"]), json!(["DEV-ROOT"]), json!(["root"]), json!(["xdev-a"]), json!(["a", "b"])]
+    {
         server.put("auth/token/create/ci", json!({"policies": policies})).await.is(400);
     }
     server.put("auth/token/create/no-such", json!({})).await.is(400);
-    let token = server.put("auth/token/create/ci", json!({"policies": ["dev-x"], "ttl": "9h", "num_uses": 50})).await.ok();
+    let token =
+        server.put("auth/token/create/ci", json!({"policies": ["dev-x"], "ttl": "9h", "num_uses": 50})).await.ok();
     let auth = token.auth();
     assert_eq!((&auth["num_uses"], &auth["orphan"], &auth["renewable"]), (&json!(5), &json!(true), &json!(false)));
     assert!(auth["lease_duration"].as_u64().unwrap() <= 60);

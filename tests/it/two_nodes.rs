@@ -212,7 +212,9 @@ const ENDS: &[End] = &[
         },
         works: logs_in,
         end: |http, _| {
-            Box::pin(async move { drop(http.put("auth/userpass/users/u/password", json!({"password": "other"})).await.ok()) })
+            Box::pin(async move {
+                drop(http.put("auth/userpass/users/u/password", json!({"password": "other"})).await.ok())
+            })
         },
     },
     End {
@@ -238,9 +240,7 @@ const ENDS: &[End] = &[
 const BEGINNINGS: &[End] = &[
     End {
         name: "a policy that was missing",
-        make: |http| {
-            Box::pin(async move { json!({"token": http.token_of(json!({"policies": ["p-late"]})).await}) })
-        },
+        make: |http| Box::pin(async move { json!({"token": http.token_of(json!({"policies": ["p-late"]})).await}) }),
         works: reads,
         end: |http, _| {
             Box::pin(async move { http.policy("p-late", r#"path "kv/data/*" { capabilities = ["read"] }"#).await })
@@ -263,9 +263,7 @@ const COUNTS: &[Count] = &[
                 json!({"token": http.token_of(json!({"num_uses": 20, "policies": ["p-uses"]})).await})
             })
         },
-        take: |http, made, _| {
-            Box::pin(async move { http.with(&text(&made, "token")).get("kv/data/a").await.status })
-        },
+        take: |http, made, _| Box::pin(async move { http.with(&text(&made, "token")).get("kv/data/a").await.status }),
         limit: 20,
     },
     Count {
@@ -285,9 +283,9 @@ const COUNTS: &[Count] = &[
         name: "check-and-set",
         make: |_| Box::pin(async move { Value::Null }),
         take: |http, _, n| {
-            Box::pin(async move {
-                http.put("kv/data/cas", json!({"data": {"n": n}, "options": {"cas": 0}})).await.status
-            })
+            Box::pin(
+                async move { http.put("kv/data/cas", json!({"data": {"n": n}, "options": {"cas": 0}})).await.status },
+            )
         },
         limit: 1,
     },

@@ -35,7 +35,9 @@ async fn a_name_that_is_known_gets_the_answer_of_one_that_is_not() {
     for pair in missing.chunks(2) {
         let mut answers = Vec::new();
         for (name, body) in pair {
-            answers.push(server.anonymous().put(&format!("auth/userpass/login/{name}"), body.clone()).await.is(400).shape());
+            answers.push(
+                server.anonymous().put(&format!("auth/userpass/login/{name}"), body.clone()).await.is(400).shape(),
+            );
         }
         assert_eq!(answers[0], answers[1]);
     }
@@ -47,7 +49,8 @@ async fn one_person_has_one_name_however_it_is_written() {
     let server = server().await;
     let mut entities = Vec::new();
     for name in ["anna", "Anna", "ANNA", "%61nna"] {
-        let login = server.anonymous().put(&format!("auth/userpass/login/{name}"), json!({"password": "right"})).await.ok();
+        let login =
+            server.anonymous().put(&format!("auth/userpass/login/{name}"), json!({"password": "right"})).await.ok();
         entities.push(login.auth()["entity_id"].clone());
     }
     assert!(entities.iter().all(|e| *e == entities[0] && *e != ""), "{entities:?}");
@@ -74,7 +77,12 @@ async fn a_password_that_changed_or_went_opens_nothing() {
     server.clock().advance(60);
     server.put("auth/token/renew-self", json!({})).by(&token).await;
     assert_eq!(server.lookup(&token).await["ttl"], 3540);
-    for body in [json!({"password": ""}), json!({}), json!({"password_hash": "canary"}), json!({"password": "a", "password_hash": "b"})] {
+    for body in [
+        json!({"password": ""}),
+        json!({}),
+        json!({"password_hash": "canary"}),
+        json!({"password": "a", "password_hash": "b"}),
+    ] {
         let answer = server.put("auth/userpass/users/berta", body).await.is(400);
         assert!(!answer.text.contains("canary"), "{answer:?}");
     }

@@ -15,11 +15,8 @@ async fn of_sixty_four_who_unwrap_at_once_one_gets_it() {
         let token = wrap(&server, "60s").await;
         let calls = (0..64).map(|_| {
             // By the token itself, or by somebody who has it in his hand.
-            let (http, body) = if own {
-                (server.with(&token), json!({}))
-            } else {
-                (server.http.clone(), json!({"token": token}))
-            };
+            let (http, body) =
+                if own { (server.with(&token), json!({})) } else { (server.http.clone(), json!({"token": token})) };
             async move { http.put("sys/wrapping/unwrap", body).await }
         });
         let answers = at_once(calls).await;

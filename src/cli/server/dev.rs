@@ -42,13 +42,7 @@ impl Dev {
     ///
     /// # Errors
     /// When one of these fails.
-    pub async fn prepare(
-        &self,
-        node: &Arc<Node>,
-        rng: &dyn Rng,
-        address: SocketAddr,
-        tls: bool,
-    ) -> anyhow::Result<()> {
+    pub async fn prepare(&self, node: &Arc<Node>, rng: &dyn Rng, address: SocketAddr, tls: bool) -> anyhow::Result<()> {
         if node.initialized() {
             return Ok(());
         }

@@ -20,12 +20,7 @@ use crate::vault::Settings;
 ///
 /// # Errors
 /// When the store cannot be opened or an address cannot be listened at; nothing is started then.
-pub async fn run(
-    config: Config,
-    clock: Arc<dyn Clock>,
-    rng: Arc<dyn Rng>,
-    dev: Option<Dev>,
-) -> anyhow::Result<()> {
+pub async fn run(config: Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, dev: Option<Dev>) -> anyhow::Result<()> {
     let (storage, failed) = open(&config)?;
     let node = Node::open(storage, clock.clone(), rng.clone(), settings(&config))?;
     let (stop, stopped) = watch::channel(false);

@@ -72,8 +72,7 @@ async fn random(cx: Cx<Sys>, p: Random) -> Result<Reply> {
 
 async fn hash(_: Cx<Sys>, p: Hash) -> Result<Reply> {
     let input = p.input.unwrap_or_default();
-    let bytes =
-        BASE64.decode(input.reveal()).map_err(|_| Error::invalid("unable to decode input as base64"))?;
+    let bytes = BASE64.decode(input.reveal()).map_err(|_| Error::invalid("unable to decode input as base64"))?;
     let algorithm = p.urlalgorithm.or(p.algorithm).unwrap_or_else(|| "sha2-256".into());
     let sum = match algorithm.as_str() {
         "sha2-224" => sha2::Sha224::digest(&bytes).to_vec(),

@@ -9,11 +9,11 @@ use crate::token::roles::{Role, key};
 
 /// Adds the endpoints.
 pub fn routes(routes: Routes<TokenEngine>) -> Routes<TokenEngine> {
-    routes
-        .at("roles/", "List the token roles.", |at| at.list(list))
-        .at("roles/{role_name}", "Read, write and delete a token role.", |at| {
-            at.read(read).upsert(exists, write).delete(delete)
-        })
+    routes.at("roles/", "List the token roles.", |at| at.list(list)).at(
+        "roles/{role_name}",
+        "Read, write and delete a token role.",
+        |at| at.read(read).upsert(exists, write).delete(delete),
+    )
 }
 
 params! {

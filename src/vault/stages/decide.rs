@@ -75,8 +75,7 @@ impl Vault {
                 Ok(target) => {
                     routed.target = Ok(target);
                     let update = Query { creates: false, ..query };
-                    let create_only =
-                        grant.creates() && !matches!(session.acl.check(&update), Decision::Allow(_));
+                    let create_only = grant.creates() && !matches!(session.acl.check(&update), Decision::Allow(_));
                     (Ok(Permit::Granted { grant, create_only }), None)
                 }
             },

@@ -50,8 +50,7 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
     let mut rows = Vec::new();
     let mut entity = None;
     if let Some(alias) = &login.alias {
-        let found =
-            vault.identities.of_login(&mount.accessor, &mount.kind, alias, now, vault.rng.as_ref())?;
+        let found = vault.identities.of_login(&mount.accessor, &mount.kind, alias, now, vault.rng.as_ref())?;
         if found.0.disabled {
             return Err(Error::Forbidden("permission denied".into()));
         }

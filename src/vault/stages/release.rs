@@ -1,7 +1,7 @@
 //! Proof that an audit device holds the answer; without it, what was given is taken back.
 
-use super::settle::Undo;
 use super::record::Proof;
+use super::settle::Undo;
 use super::{Recorded, Settled, record};
 use crate::audit::{AuthFacts, ResponseFacts, WrapFacts};
 use crate::base::{Error, Result};

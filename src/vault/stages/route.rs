@@ -58,8 +58,7 @@ impl Vault {
                 if let Some(folded) = matched.folded {
                     inbound.path = folded;
                 }
-                let target =
-                    Target { entry: entry.clone(), index: matched.index, captures: matched.captures };
+                let target = Target { entry: entry.clone(), index: matched.index, captures: matched.captures };
                 let public = target.endpoint().public;
                 Routed { inbound, target: Ok(target), public }
             }

@@ -100,8 +100,7 @@ impl Vault {
             status = 200;
         }
         self.commit_some(txn).await?;
-        let content =
-            Content::Envelope { request_id: recorded.inbound.id.clone(), response: Box::new(response), flat };
+        let content = Content::Envelope { request_id: recorded.inbound.id.clone(), response: Box::new(response), flat };
         Ok(Settled { status, content, undo })
     }
 
