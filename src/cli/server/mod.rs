@@ -109,6 +109,12 @@ fn start(flags: Flags) -> anyhow::Result<()> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    if !config.user_lockout.is_empty() {
+        tracing::warn!("the configuration's user_lockout has no effect yet: nobody is locked out");
+    }
+    if !config.audit.is_empty() {
+        tracing::warn!("the configuration's audit devices have no effect yet: enable them over the API");
+    }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
     if flags.dev_tls {
