@@ -9,12 +9,12 @@ use hyper::{Method, Request, Response};
 use super::listener::{Body, Connection};
 use super::{encode, form};
 use crate::base::json::Map;
-use crate::base::{Error, Json, Result, Secret};
+use crate::base::{Error, Json, Operation, Result, Secret};
 use crate::engine::params::{Scalar, parse_bool};
 use crate::engine::{Args, Param};
 use crate::node::{HealthQuery, Node};
-use crate::seal::{self, Shape};
-use crate::system::CeremonyStep;
+use crate::seal::{self, Handout, Shape};
+use crate::system::{CeremonyKind, ceremony};
 
 /// Bodies here are a few shares long.
 const BODY_BYTES: usize = 64 << 10;
@@ -23,14 +23,18 @@ const BODY_BYTES: usize = 64 << 10;
 pub fn answers(node: &Node, method: &Method, path: &str, request: &Request<Incoming>, connection: &Connection) -> bool {
     match path {
         "sys/health" | "sys/seal-status" | "sys/init" | "sys/unseal" | "sys/leader" => true,
-        "sys/rekey/init" | "sys/rekey/update" => open(node, connection, true) && !has_token(request),
-        "sys/generate-root" | "sys/generate-root/attempt" | "sys/generate-root/update" => {
-            open(node, connection, false) && !has_token(request)
-        }
         "sys/seal" | "sys/step-down" => !matches!(*method, Method::POST | Method::PUT),
         // HEAD is for health alone.
-        _ => method == Method::HEAD,
+        _ if method == Method::HEAD => true,
+        _ => match ceremony_of(path) {
+            Some((kind, _)) => open(node, connection, kind != CeremonyKind::Root) && !has_token(request),
+            None => false,
+        },
     }
+}
+
+fn ceremony_of(path: &str) -> Option<(CeremonyKind, &str)> {
+    path.strip_prefix("sys/").and_then(ceremony::kind_of)
 }
 
 fn open(node: &Node, connection: &Connection, rekey: bool) -> bool {
@@ -71,86 +75,61 @@ async fn respond(node: &Arc<Node>, request: Request<Incoming>, connection: &Conn
         }
         "sys/init" if writes => init(node, body(incoming, connection).await?).await,
         "sys/unseal" if writes => unseal(node, body(incoming, connection).await?).await,
-        "sys/rekey/init"
-        | "sys/rekey/update"
-        | "sys/generate-root"
-        | "sys/generate-root/attempt"
-        | "sys/generate-root/update" => {
-            let control = node.control()?;
-            let args = Args::new(Vec::new(), body(incoming, connection).await?);
-            ceremony(control.as_ref(), path, &parts.method, args).await
-        }
-        _ => Err(Error::Method),
-    }
-}
-
-async fn ceremony(
-    control: &dyn crate::system::Control,
-    path: &str,
-    method: &Method,
-    mut args: Args,
-) -> Result<Response<Body>> {
-    let rekey = path.starts_with("sys/rekey");
-    let (key, nonce, otp);
-    let step = match *method {
-        Method::GET if !path.ends_with("/update") => CeremonyStep::Status,
-        Method::DELETE if !path.ends_with("/update") => CeremonyStep::Cancel,
-        Method::POST | Method::PUT if path.ends_with("/update") => {
-            key = <Option<Secret<String>> as Param>::take("key", &mut args)?.unwrap_or_default();
-            nonce = <Option<String> as Param>::take("nonce", &mut args)?.unwrap_or_default();
-            CeremonyStep::Offer { key: &key, nonce: &nonce }
-        }
-        Method::POST | Method::PUT => {
-            let unsupported = ["pgp_keys", "pgp_key", "backup", "require_verification"];
-            let asks = |value: Json| {
-                !matches!(value, Json::Bool(false)) && value.as_str() != Some("") && value != Json::Array(Vec::new())
-            };
-            for name in unsupported {
-                if args.take(name).is_some_and(asks) {
-                    return Err(Error::invalid(format!("'{name}' is not supported")));
-                }
+        _ => match ceremony_of(path) {
+            Some((kind, rest)) => {
+                let operation = match parts.method {
+                    Method::GET => Operation::Read,
+                    Method::DELETE => Operation::Delete,
+                    Method::POST | Method::PUT => Operation::Update,
+                    _ => return Err(Error::UnsupportedOperation),
+                };
+                let control = node.control()?;
+                let mut args = Args::new(Vec::new(), body(incoming, connection).await?);
+                let step = ceremony::step_of(kind, rest, operation, &mut args)?;
+                let ends = operation == Operation::Delete;
+                let map = control.ceremony(kind, step).await?;
+                Ok(if ends { encode::nothing() } else { encode::object(200, &map) })
             }
-            let count = |v: Option<u64>| v.unwrap_or(0);
-            let shares = (
-                count(<Option<u64> as Param>::take("secret_shares", &mut args)?),
-                count(<Option<u64> as Param>::take("secret_threshold", &mut args)?),
-            );
-            otp = <Option<Secret<String>> as Param>::take("otp", &mut args)?;
-            CeremonyStep::Start { shares, otp: otp.as_ref().filter(|o| !o.reveal().is_empty()) }
-        }
-        _ => return Err(Error::UnsupportedOperation),
-    };
-    let ends = matches!(step, CeremonyStep::Cancel);
-    let map = if rekey { control.rekey(step).await? } else { control.generate_root(step).await? };
-    Ok(if ends { encode::nothing() } else { encode::object(200, &map) })
+            None => Err(Error::Method),
+        },
+    }
 }
 
 async fn init(node: &Arc<Node>, body: Map) -> Result<Response<Body>> {
     let mut args = Args::new(Vec::new(), body);
     for name in ["pgp_keys", "root_token_pgp_key", "recovery_pgp_keys"] {
         if args.take(name).is_some_and(|v| v != Json::Array(Vec::new()) && v.as_str() != Some("")) {
-            return Err(Error::invalid(format!("'{name}' is not supported")));
+            return Err(Error::invalid(format!("'{name}' is not supported: 'age_recipients' is")));
         }
     }
-    let shares = <Option<u64> as Param>::take("secret_shares", &mut args)?.unwrap_or(0);
-    let threshold = <Option<u64> as Param>::take("secret_threshold", &mut args)?.unwrap_or(0);
+    let mut counts = [0; 4];
+    let names = ["secret_shares", "secret_threshold", "recovery_shares", "recovery_threshold"];
+    for (count, name) in counts.iter_mut().zip(names) {
+        *count = <Option<u64> as Param>::take(name, &mut args)?.unwrap_or(0);
+    }
+    let labelled = <Option<bool> as Param>::take("labelled_shares", &mut args)?.unwrap_or(false);
+    let recipients = <Vec<String> as Param>::take("age_recipients", &mut args)?;
     // Nobody stops half-way: a client that goes away would leave shares that no one has seen.
     if node.initialized() {
         return Err(Error::invalid("Vault is already initialized"));
     }
-    let shape = Shape::of(shares, threshold)?;
-    let (shares, root_token) = node.initialize(shape).await?;
-    let texts = |f: fn(&Secret<Vec<u8>>) -> Secret<String>| -> Json {
-        shares.iter().map(|s| f(s).reveal().clone()).collect::<Vec<String>>().into()
+    let [shares, threshold, recovery_shares, recovery_threshold] = counts;
+    let (own, kind, other, shape) = if node.begins_by_itself() {
+        ("static", "secret_shares,secret_threshold", shares + threshold, (recovery_shares, recovery_threshold))
+    } else {
+        ("shamir", "recovery_shares,recovery_threshold", recovery_shares + recovery_threshold, (shares, threshold))
     };
-    Ok(encode::object(
-        200,
-        &Map::from([
-            ("keys".to_owned(), texts(seal::text_hex)),
-            ("keys_base64".to_owned(), texts(seal::text_base64)),
-            ("root_token".to_owned(), root_token.reveal().as_str().into()),
-        ]),
-    ))
+    if other > 0 {
+        return Err(Error::invalid(format!("parameters {kind} not applicable to seal type {own}")));
+    }
+    let handout = Handout::parse(labelled, &recipients, shape.0, "age_recipients")?;
+    let shape = Shape::of(shape.0, shape.1)?;
+    let (mut answer, root_token) = node.initialize(shape, &handout).await?;
+    for name in ["keys", "keys_base64"] {
+        answer.entry(name.to_owned()).or_insert_with(|| Json::Array(Vec::new()));
+    }
+    answer.insert("root_token".to_owned(), root_token.reveal().as_str().into());
+    Ok(encode::object(200, &answer))
 }
 
 async fn unseal(node: &Arc<Node>, body: Map) -> Result<Response<Body>> {
@@ -165,10 +144,11 @@ async fn unseal(node: &Arc<Node>, body: Map) -> Result<Response<Body>> {
         if !node.initialized() {
             return Err(Error::invalid("Vault is not initialized"));
         }
+        let migrate = <Option<bool> as Param>::take("migrate", &mut args)?.unwrap_or(false);
         let share = seal::parse_share(&key)?;
         // The end of it is not left to a client that may go away.
         let node = node.clone();
-        let done = tokio::spawn(async move { node.unseal(share).await }).await;
+        let done = tokio::spawn(async move { node.unseal(share, migrate).await }).await;
         done.map_err(|_| Error::internal("unsealing panicked"))??;
     }
     Ok(encode::object(200, &node.seal_status()))

@@ -356,9 +356,39 @@ fn init_and_unseal_have_the_lines_that_scripts_cut() {
     assert_eq!(bench.run("operator unseal qg==").code, 0);
     assert_eq!(bench.run("operator init -status").code, 2);
     let asked = bench.asked();
-    assert_eq!(asked[0], r#"PUT /v1/sys/init {"secret_shares":2,"secret_threshold":2}"#);
-    assert_eq!(asked[2], r#"PUT /v1/sys/unseal {"key":"uw==","migrate":false}"#);
-    assert!(!bench.fake.seen.lock().unwrap()[0].headers.contains_key("x-vault-token"));
+    assert_eq!(asked[1], r#"PUT /v1/sys/init {"secret_shares":2,"secret_threshold":2}"#);
+    assert_eq!(asked[4], r#"PUT /v1/sys/unseal {"key":"uw==","migrate":false}"#);
+    assert!(!bench.fake.seen.lock().unwrap()[..5].iter().any(|seen| seen.headers.contains_key("x-vault-token")));
+}
+
+#[test]
+fn a_server_that_opens_by_itself_is_made_with_recovery_shares() {
+    let mut bench = Bench::new(&[
+        ("GET /v1/sys/seal-status", 200, json!({"recovery_seal": true})),
+        ("PUT /v1/sys/init", 200, json!({"keys": [], "recovery_keys_labelled": ["wfs1-x"], "root_token": "hvs.root"})),
+    ]);
+    let ran = bench.run("operator init -key-shares=1 -key-threshold=1 -labelled");
+    assert!(ran.out.starts_with("Recovery Key 1: wfs1-x\n\nInitial Root Token: hvs.root\n"), "{}", ran.out);
+    let asked = r#"PUT /v1/sys/init {"labelled_shares":true,"recovery_shares":1,"recovery_threshold":1}"#;
+    assert_eq!(bench.asked()[1], asked);
+}
+
+#[test]
+fn a_share_is_checked_without_a_server_and_never_shown() {
+    let share = crate::base::Secret::new(vec![0xab; 33]);
+    let labelled =
+        crate::crypto::label::Labelled { store: "3f2a9c1d".into(), generation: 2, index: 3, shares: 5, share };
+    let text = labelled.text().reveal().clone();
+    let mut bench = Bench::new(&[]);
+    let ran = bench.run(&format!("operator share check {text}"));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("3 of 5") && !ran.out.contains("abab"), "{}", ran.out);
+    bench.answers = vec![text.replacen("ab", "ba", 1)];
+    let ran = bench.run("operator share check");
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("mistyped") && !ran.err.contains("abab"), "{}", ran.err);
+    assert!(bench.run("operator share check q6urq6s=").err.contains("no label"));
+    assert!(bench.asked().is_empty());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ignored::{self, Ignored};
-use super::{Config, ListenerConfig, listener, stanza};
+use super::{Config, ListenerConfig, listener, seal, stanza};
 use crate::base::Ttl;
 use crate::hcl::{self, Attr, Body, Span};
 
@@ -148,7 +148,7 @@ fn apply(config: &mut Config, body: &Body, warnings: &mut Vec<Warning>) -> hcl::
     if let Some(storage) = stanza::storage(body, warnings)? {
         config.storage = storage;
     }
-    refuse_seals(body)?;
+    seal::read(&mut config.seal, body, warnings)?;
     set(&mut config.api_addr, body, "api_addr", |attr| url(attr).map(Some))?;
     set(&mut config.cluster_addr, body, "cluster_addr", |attr| url(attr).map(Some))?;
     set(&mut config.cluster_name, body, "cluster_name", |attr| named(attr).map(Some))?;
@@ -181,23 +181,6 @@ fn apply(config: &mut Config, body: &Body, warnings: &mut Vec<Warning>) -> hcl::
 /// Port 0 is whichever is free, so it never clashes.
 fn clash(one: &ListenerConfig, other: &ListenerConfig) -> bool {
     one.address == other.address && one.address.port() != 0
-}
-
-/// Auto-unseal is not there, and a server that silently stays sealed helps nobody.
-fn refuse_seals(body: &Body) -> hcl::Result<()> {
-    for block in body.labelled("seal")? {
-        match block.label()? {
-            "shamir" => {}
-            kind => {
-                let message = format!("seal \"{kind}\" is not available: only shares of a key (\"shamir\") unseal");
-                return Err(body.error(block.span(), message));
-            }
-        }
-    }
-    match body.items().iter().find(|item| item.key().text() == "initialize") {
-        Some(item) => Err(body.error(item.key().span(), "\"initialize\" is not available: run the operator's init")),
-        None => Ok(()),
-    }
 }
 
 /// Warns of keys without effect, and fails on those that nobody knows.

@@ -6,6 +6,7 @@
 mod ignored;
 mod listener;
 mod load;
+mod seal;
 mod stanza;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::telemetry::{Format, Level};
 
 pub use listener::{Address, ClientCerts, Forwarded, ListenerConfig, Tls, TlsVersion};
 pub use load::{Error, Warning};
+pub use seal::{StaticKey, StaticSeal};
 pub use stanza::{AuditDevice, Storage, TelemetryConfig, UserLockout};
 
 /// The lease that is given when nobody says how long: 32 days, as Vault's.
@@ -66,6 +68,8 @@ pub struct Config {
     pub user_lockout: Vec<UserLockout>,
     /// Audit devices that are always there.
     pub audit: Vec<AuditDevice>,
+    /// What opens the store without shares.
+    pub seal: Option<StaticSeal>,
 }
 
 impl Config {
@@ -92,6 +96,7 @@ impl Config {
             telemetry: TelemetryConfig::default(),
             user_lockout: Vec::new(),
             audit: Vec::new(),
+            seal: None,
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::Secret;
 
 fn wrong(text: &str) -> String {
     match Config::parse("c.hcl", text, Path::new("/data/warifu.db")) {
@@ -90,7 +91,7 @@ fn errors_name_file_line_column_and_what_was_meant() {
         ("storage \"sqlite\" { path = \"\" }", "c.hcl:1:27: \"path\" must be a path"),
         ("storage \"sqlite\" { pth = \"\" }", "c.hcl:1:20: unknown key \"pth\", did you mean \"path\"?"),
         ("storage \"inmem\" {}\nbackend \"inmem\" {}", "c.hcl:2:1: there is more than one storage"),
-        ("seal \"awskms\" {}", "c.hcl:1:1: seal \"awskms\" is not available: only shares of a key (\"shamir\") unseal"),
+        ("seal \"awskms\" {}", "c.hcl:1:1: seal \"awskms\" is not available, use \"shamir\" or \"static\""),
         ("initialize \"a\" {}", "c.hcl:1:1: \"initialize\" is not available: run the operator's init"),
         (
             "api_addr = \"vault:8200\"",
@@ -228,6 +229,13 @@ fn every_key_arrives() {
         telemetry { prometheus_retention_time = "0s" unauthenticated_metrics_access = true }
         user_lockout "all" { lockout_threshold = "9" lockout_duration = "5m" lockout_counter_reset = 30 }
         user_lockout "ldap" { disable_lockout = "true" }
+        seal "static" {
+          current_key_id = "b"
+          current_key = "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk"
+          previous_key_id = "a"
+          previous_key = "abababababababababababababababababababababababababababababababab"
+          disabled = "true"
+        }
         audit "file" "main" { description = "to disk" options { file_path = "/var/log/w/a.log" log_raw = true } }
         listener "tcp" {
           address = "[::1]:9000"
@@ -325,6 +333,11 @@ fn every_key_arrives() {
         telemetry: TelemetryConfig { prometheus_retention: None, unauthenticated_metrics_access: true },
         user_lockout: vec![all, ldap],
         audit: vec![audit],
+        seal: Some(StaticSeal {
+            current: StaticKey { id: "b".into(), key: Secret::new(vec![b'k'; 32]) },
+            previous: Some(StaticKey { id: "a".into(), key: Secret::new(vec![0xab; 32]) }),
+            disabled: true,
+        }),
     };
     assert_eq!(config, expected);
 }

@@ -3,8 +3,10 @@
 //! No other layer names a cryptographic crate, so that one of them can be exchanged here.
 
 pub mod aead;
+pub mod age;
 pub mod error;
 pub mod keys;
+pub mod label;
 pub mod locked;
 pub mod mac;
 pub mod password;

@@ -2,6 +2,7 @@
 //!
 //! Only `Active` carries a vault. Code that holds the vault is unsealed; there is no flag to ask.
 
+mod ceremony;
 mod control;
 mod genesis;
 mod health;
@@ -18,7 +19,7 @@ pub use health::{Health, HealthQuery};
 use crate::barrier::RootKey;
 use crate::base::json::Map;
 use crate::base::{Clock, Error, Json, Result, Rng, Secret, Timestamp, limits};
-use crate::seal::{self, Opened, Progress, SealConfig, Sealed, Shape};
+use crate::seal::{self, Handout, Migration, Opened, Progress, SealConfig, Sealed, Shape, Share, StaticSeal};
 use crate::storage::Storage;
 use crate::vault::{Inbound, Outbound, Refusal, Settings, Vault};
 
@@ -33,6 +34,8 @@ pub struct NodeSettings {
     pub open_generate_root: bool,
     /// The name that `sys/health` shows; else the one made at init.
     pub cluster_name: Option<String>,
+    /// The keys that open the store by themselves, if the configuration has any.
+    pub static_seal: Option<Arc<StaticSeal>>,
 }
 
 enum State {
@@ -75,7 +78,8 @@ impl Node {
         settings: NodeSettings,
     ) -> Result<Arc<Self>> {
         let config = seal::config(storage.as_ref())?;
-        let sealed = config.clone().map(|config| Sealed::new(storage.clone(), rng.clone(), config));
+        let static_seal = settings.static_seal.clone();
+        let sealed = config.clone().map(|config| Sealed::new(storage.clone(), rng.clone(), config, static_seal));
         let state = match config {
             None => State::Uninitialized,
             Some(config) => State::Sealed { config, progress: 0, nonce: String::new() },
@@ -139,10 +143,13 @@ impl Node {
     ///
     /// # Errors
     /// [`Error::Invalid`] if it is made already or the shape is bad; those of storage.
-    pub async fn initialize(&self, shape: Shape) -> Result<(Vec<Secret<Vec<u8>>>, Secret<String>)> {
+    pub async fn initialize(&self, shape: Shape, handout: &Handout) -> Result<(Map, Secret<String>)> {
         let mut sealed = self.sealed.lock().await;
         let mut root_token = None;
-        let made = seal::initialize(&self.storage, &self.rng, self.clock.as_ref(), shape, |barrier| {
+        // A seal that is to be left is none to begin with.
+        let own = self.settings.static_seal.as_deref().filter(|seal| !seal.is_leaving());
+        let wanted = (shape, handout);
+        let made = seal::initialize(&self.storage, &self.rng, self.clock.as_ref(), wanted, own, |barrier| {
             let (txn, token) = genesis::first_rows(barrier, self.clock.now())?;
             root_token = Some(token);
             Ok(txn)
@@ -150,17 +157,61 @@ impl Node {
         .await?;
         // From here on nothing may fail: the shares exist nowhere else.
         let config = made.config;
-        *sealed = Some(Sealed::new(self.storage.clone(), self.rng.clone(), config.clone()));
+        *sealed = Some(self.closed(config.clone()));
         self.state.store(Arc::new(State::Sealed { config, progress: 0, nonce: String::new() }));
+        drop(sealed);
+        if let Err(error) = self.open_itself().await {
+            tracing::error!(%error, "the new store does not open by itself");
+        }
         let root_token = root_token.ok_or_else(|| Error::internal("init made no root token"))?;
         Ok((made.shares, root_token))
+    }
+
+    /// Whether a store that is made now opens by itself, so that its shares are recovery shares.
+    pub fn begins_by_itself(&self) -> bool {
+        self.settings.static_seal.as_ref().is_some_and(|seal| !seal.is_leaving())
+    }
+
+    fn closed(&self, config: SealConfig) -> Sealed {
+        Sealed::new(self.storage.clone(), self.rng.clone(), config, self.settings.static_seal.clone())
+    }
+
+    fn migration(&self, config: &SealConfig) -> Option<Migration> {
+        Migration::wanted(config, self.settings.static_seal.as_deref())
+    }
+
+    /// Opens a store that is sealed with a static key of the configuration, and puts it under the current one if it lies
+    /// under the one before. `false` for a store that waits for shares.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the configuration has not the key; those of storage.
+    pub async fn open_itself(&self) -> Result<bool> {
+        let mut place = self.sealed.lock().await;
+        if self.vault().is_ok() {
+            return Ok(true);
+        }
+        let Some(mut config) = seal::config(self.storage.as_ref())? else { return Ok(false) };
+        if !config.opens_itself() || self.migration(&config).is_some() {
+            return Ok(false);
+        }
+        let sealed = self.closed(config.clone());
+        let opened = sealed.open_itself()?;
+        if let Some(own) = &self.settings.static_seal
+            && let Some(next) = seal::renew_static_key(&opened.barrier, &opened.root_key, &config, own).await?
+        {
+            tracing::info!(key_id = own.key_id(), "the root key lies under another static key now");
+            config = next;
+        }
+        *place = Some(self.closed(config.clone()));
+        self.activate(opened, config).map(|()| true)
     }
 
     /// Takes a share. Unsealed already is no error.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for what is no share or does not open.
-    pub async fn unseal(&self, share: Secret<Vec<u8>>) -> Result<()> {
+    /// [`Error::Invalid`] for what is no share or does not open, and where only one of caller and configuration wants the
+    /// seal migrated.
+    pub async fn unseal(&self, share: Share, migrate: bool) -> Result<()> {
         let mut place = self.sealed.lock().await;
         if self.vault().is_ok() {
             return Ok(());
@@ -171,11 +222,19 @@ impl Node {
             None => {
                 let config = seal::config(self.storage.as_ref())?;
                 let config = config.ok_or_else(|| Error::invalid("Vault is not initialized"))?;
-                Sealed::new(self.storage.clone(), self.rng.clone(), config)
+                self.closed(config)
             }
         };
-        let fresh = |sealed: &Sealed| Sealed::new(self.storage.clone(), self.rng.clone(), sealed.config().clone());
-        let spare = fresh(&sealed);
+        let migration = self.migration(sealed.config());
+        if migrate != migration.is_some() {
+            *place = Some(sealed);
+            return Err(Error::invalid(if migrate {
+                "can't perform a seal migration: the configuration asks for none"
+            } else {
+                "the configuration asks for a seal migration: give each share with 'migrate'"
+            }));
+        }
+        let spare = self.closed(sealed.config().clone());
         match sealed.offer(share) {
             Progress::Waiting(sealed) => {
                 self.show(&sealed);
@@ -188,8 +247,14 @@ impl Node {
                 Err(error)
             }
             Progress::Open(opened) => {
-                let config = spare.config().clone();
+                let mut config = spare.config().clone();
+                self.show(&spare);
                 *place = Some(spare);
+                if let (Some(migration), Some(own)) = (migration, &self.settings.static_seal) {
+                    config = migration.make(&opened, &config, own).await?;
+                    *place = Some(self.closed(config.clone()));
+                    tracing::info!(seal = config.kind(), "the seal was migrated");
+                }
                 self.activate(opened, config)
             }
         }
@@ -241,7 +306,7 @@ impl Node {
         let mut place = self.sealed.lock().await;
         let Ok(active) = self.active() else { return };
         let config = seal::config(self.storage.as_ref()).ok().flatten().unwrap_or_else(|| active.config.clone());
-        let sealed = Sealed::new(self.storage.clone(), self.rng.clone(), config);
+        let sealed = self.closed(config);
         self.show(&sealed);
         *place = Some(sealed);
         let step = Duration::from_millis(5);
@@ -301,9 +366,10 @@ impl Node {
             State::Sealed { config, progress, nonce } => (true, true, Some(config), *progress, nonce.as_str()),
             State::Active(active) => (true, false, Some(&active.config), 0, ""),
         };
+        let own = if self.begins_by_itself() { "static" } else { "shamir" };
         let mut map = Map::from(
             [
-                ("type", Json::from("shamir")),
+                ("type", Json::from(config.map_or(own, SealConfig::kind))),
                 ("initialized", initialized.into()),
                 ("sealed", sealed.into()),
                 ("t", config.map_or(0, |c| c.threshold).into()),
@@ -312,8 +378,8 @@ impl Node {
                 ("nonce", nonce.into()),
                 ("version", crate::API_VERSION.into()),
                 ("build_date", crate::BUILD_DATE.into()),
-                ("migration", false.into()),
-                ("recovery_seal", false.into()),
+                ("migration", config.is_some_and(|c| self.migration(c).is_some()).into()),
+                ("recovery_seal", config.map_or(self.begins_by_itself(), SealConfig::opens_itself).into()),
                 ("storage_type", self.storage.kind().into()),
             ]
             .map(|(k, v)| (k.to_owned(), v)),

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{ROOT, SEAL, SealConfig, wrap};
+use super::{Handout, Keeper, ROOT, SEAL, SealConfig, StaticSeal, static_key, wrap};
 use crate::barrier::{Barrier, RootKey, Txn};
+use crate::base::json::Map;
 use crate::base::{Clock, Error, Result, Rng, Secret, ids};
 use crate::crypto::shamir;
 use crate::storage::{Change, Expect, Storage};
@@ -50,14 +51,14 @@ impl Shape {
 
 /// What init gives, once.
 pub struct Initialized {
-    /// The shares.
-    pub shares: Vec<Secret<Vec<u8>>>,
+    /// The shares, as they were asked for.
+    pub shares: Map,
     /// The shape of the seal.
     pub config: SealConfig,
 }
 
 /// Makes a store. `first` writes what a new store holds, through the new barrier. All of it is one commit: after a kill the
-/// store is uninitialised or initialised, nothing between.
+/// store is uninitialised or initialised, nothing between. With a static seal the shares are recovery shares.
 ///
 /// # Errors
 /// [`Error::Invalid`] if it is initialised already; those of storage.
@@ -65,7 +66,8 @@ pub async fn initialize(
     storage: &Arc<dyn Storage>,
     rng: &Arc<dyn Rng>,
     clock: &dyn Clock,
-    shape: Shape,
+    (shape, handout): (Shape, &Handout),
+    static_seal: Option<&StaticSeal>,
     first: impl FnOnce(&Arc<Barrier>) -> Result<Txn>,
 ) -> Result<Initialized> {
     let already = || Error::invalid("Vault is already initialized");
@@ -74,20 +76,30 @@ pub async fn initialize(
     }
     let root_key = Arc::new(RootKey::random(rng.as_ref())?);
     let (barrier, keyring) = Barrier::create(storage.clone(), rng.clone(), &root_key, clock.now())?;
-    let (unseal_key, shares) = shape.split(rng.as_ref())?;
+    let (shared_key, shares) = shape.split(rng.as_ref())?;
     let config = SealConfig {
         shares: shape.shares,
         threshold: shape.threshold,
         cluster_name: format!("vault-cluster-{}", &ids::uuid(rng.as_ref())[..8]),
         cluster_id: ids::uuid(rng.as_ref()),
+        generation: 1,
+        keeper: static_seal.map_or(Keeper::Shares, |seal| Keeper::Static(seal.key_id().to_owned())),
     };
-    let txn = first(&barrier)?;
+    let mut txn = first(&barrier)?;
+    let root = match static_seal {
+        None => wrap(&root_key, &shared_key, rng.as_ref())?,
+        Some(seal) => {
+            static_key::keep_recovery_key(&mut txn, &shared_key)?;
+            seal.wrap(&root_key, rng.as_ref())?
+        }
+    };
+    // Before the commit: once the store is made, nothing may come between the shares and whoever asked.
+    let shares = handout.give(if static_seal.is_some() { "recovery_" } else { "" }, &shares, &config)?;
     let mut batch = barrier.batch(&txn)?;
     batch.expects.push((SEAL.to_owned(), Expect::Absent));
     batch.changes.push(keyring);
-    let text = serde_json::to_vec(&config).map_err(Error::internal)?;
-    batch.changes.push((SEAL.to_owned(), Change::Put(text)));
-    batch.changes.push((ROOT.to_owned(), Change::Put(wrap(&root_key, &unseal_key, rng.as_ref())?)));
+    batch.changes.push((SEAL.to_owned(), Change::Put(config.to_bytes()?)));
+    batch.changes.push((ROOT.to_owned(), Change::Put(root)));
     let committed = storage.commit(batch).await;
     barrier.seal();
     match committed {

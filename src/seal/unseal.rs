@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{SealConfig, root_key};
+use super::{Keeper, SealConfig, Share, StaticSeal, combine, root_key, static_key};
 use crate::barrier::{Barrier, RootKey};
 use crate::base::{Error, Result, Rng, Secret, ids};
 use crate::storage::Storage;
@@ -12,7 +12,8 @@ pub struct Sealed {
     storage: Arc<dyn Storage>,
     rng: Arc<dyn Rng>,
     config: SealConfig,
-    offered: Vec<Secret<Vec<u8>>>,
+    static_seal: Option<Arc<StaticSeal>>,
+    offered: Vec<Share>,
     nonce: String,
 }
 
@@ -22,6 +23,8 @@ pub struct Opened {
     pub barrier: Arc<Barrier>,
     /// What its keyring is sealed under.
     pub root_key: Arc<RootKey>,
+    /// What the shares met in; `None` if it opened by itself.
+    pub shared_key: Option<Secret<Vec<u8>>>,
 }
 
 /// Where a share led.
@@ -36,8 +39,13 @@ pub enum Progress {
 
 impl Sealed {
     /// Closed, with no share offered.
-    pub const fn new(storage: Arc<dyn Storage>, rng: Arc<dyn Rng>, config: SealConfig) -> Self {
-        Self { storage, rng, config, offered: Vec::new(), nonce: String::new() }
+    pub const fn new(
+        storage: Arc<dyn Storage>,
+        rng: Arc<dyn Rng>,
+        config: SealConfig,
+        static_seal: Option<Arc<StaticSeal>>,
+    ) -> Self {
+        Self { storage, rng, config, static_seal, offered: Vec::new(), nonce: String::new() }
     }
 
     /// The shape of the seal.
@@ -63,10 +71,16 @@ impl Sealed {
         self
     }
 
-    /// Takes one share. One that was offered before changes nothing.
-    pub fn offer(mut self, share: Secret<Vec<u8>>) -> Progress {
-        if self.offered.iter().any(|s| s.same_as(share.reveal())) {
-            return Progress::Waiting(self);
+    /// Takes one share. A plain one that was offered before changes nothing; of a labelled one its holder is told.
+    pub fn offer(mut self, share: Share) -> Progress {
+        if let Err(error) = share.check(&self.config, self.config.generation) {
+            return Progress::Rejected(self, error);
+        }
+        if self.offered.iter().any(|s| s.bytes.same_as(share.bytes.reveal())) {
+            return match share.repeated() {
+                Some(error) => Progress::Rejected(self, error),
+                None => Progress::Waiting(self),
+            };
         }
         if self.nonce.is_empty() {
             self.nonce = ids::uuid(self.rng.as_ref());
@@ -82,9 +96,39 @@ impl Sealed {
         }
     }
 
-    fn open(&self) -> Result<Opened> {
-        let root_key = Arc::new(root_key(self.storage.as_ref(), &self.config, &self.offered)?);
+    /// Opens it without shares, by the key of the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where it does not open by itself, or the configuration's keys are not the right ones.
+    pub fn open_itself(&self) -> Result<Opened> {
+        let root_key = Arc::new(self.own_root_key()?);
         let barrier = Barrier::open(self.storage.clone(), self.rng.clone(), &root_key)?;
-        Ok(Opened { barrier, root_key })
+        Ok(Opened { barrier, root_key, shared_key: None })
+    }
+
+    fn own_root_key(&self) -> Result<RootKey> {
+        match (&self.config.keeper, &self.static_seal) {
+            (Keeper::Static(id), Some(seal)) => seal.open(self.storage.as_ref(), id),
+            (Keeper::Static(_), None) => Err(Error::invalid(
+                "the store is sealed with a static key, and the configuration has no seal \"static\"",
+            )),
+            (Keeper::Shares, _) => Err(Error::invalid("the store is unsealed by shares")),
+        }
+    }
+
+    fn open(&self) -> Result<Opened> {
+        let shared_key = combine(&self.config, &self.offered)?;
+        let root_key = Arc::new(match self.config.keeper {
+            Keeper::Shares => root_key(self.storage.as_ref(), &shared_key)?,
+            Keeper::Static(_) => self.own_root_key()?,
+        });
+        let barrier = Barrier::open(self.storage.clone(), self.rng.clone(), &root_key)?;
+        if self.config.opens_itself()
+            && let Err(error) = static_key::check_recovery_key(&barrier, &shared_key)
+        {
+            barrier.seal();
+            return Err(error);
+        }
+        Ok(Opened { barrier, root_key, shared_key: Some(shared_key) })
     }
 }

@@ -12,7 +12,7 @@ mod token;
 
 use std::sync::{Arc, Weak};
 
-pub use sys::Sys;
+pub use sys::{Sys, ceremony};
 pub use token::TokenEngine;
 
 use crate::audit::Broker;
@@ -43,34 +43,57 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// [`Error::Sealed`].
     fn key_status(&self) -> Result<Map>;
-    /// One step of a rekey.
-    fn rekey<'a>(&'a self, step: CeremonyStep<'a>) -> BoxFuture<'a, Result<Map>>;
-    /// One step of making a root token.
-    fn generate_root<'a>(&'a self, step: CeremonyStep<'a>) -> BoxFuture<'a, Result<Map>>;
+    /// One step of a ceremony.
+    fn ceremony(&self, kind: CeremonyKind, step: CeremonyStep) -> BoxFuture<'_, Result<Map>>;
     /// What `sys/seal-status` says.
     fn seal_status(&self) -> Map;
 }
 
-/// A step of a ceremony that needs a quorum of shares.
-pub enum CeremonyStep<'a> {
+/// What a quorum of shares allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CeremonyKind {
+    /// New unseal shares.
+    Rekey,
+    /// New recovery shares, where the store opens by itself.
+    RecoveryRekey,
+    /// A root token.
+    Root,
+}
+
+/// A step of a ceremony.
+pub enum CeremonyStep {
     /// How far it is.
     Status,
-    /// Starts it.
-    Start {
-        /// For a rekey: how many shares, and how many of them open.
-        shares: (u64, u64),
-        /// For a root token: the one-time pad that was given, if any.
-        otp: Option<&'a Secret<String>>,
-    },
-    /// Gives a share.
-    Offer {
-        /// The share, in hex or base64.
-        key: &'a Secret<String>,
-        /// The ceremony's nonce.
-        nonce: &'a str,
-    },
+    /// Starts a rekey.
+    Rekey(crate::seal::Plan),
+    /// Starts the making of a root token, under a one-time pad that was given or is to be made.
+    Root(Option<Secret<String>>),
+    /// Gives a share, in hex or base64 or with its label.
+    Offer(Offering),
     /// Ends it without a result.
-    Cancel,
+    Cancel(Claim),
+    /// How far the second round of a rekey is.
+    Verification,
+    /// Gives a new share to the second round.
+    Verify(Offering),
+    /// Begins the second round anew.
+    VerifyAgain(Claim),
+}
+
+/// A share, and the round that it is for.
+pub struct Offering {
+    /// The share as text.
+    pub key: Secret<String>,
+    /// The round's nonce.
+    pub nonce: String,
+}
+
+/// Whose ceremony is meant.
+pub struct Claim {
+    /// Its nonce; may be empty.
+    pub nonce: String,
+    /// Whoever asks has no token: the nonce has to show that it is theirs.
+    pub anonymous: bool,
 }
 
 /// What is to be taken back.

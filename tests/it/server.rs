@@ -17,6 +17,7 @@ use warifu::config::{Address, ListenerConfig, Tls};
 use warifu::crypto::SystemRng;
 use warifu::engine::Limits;
 use warifu::node::{Node, NodeSettings};
+use warifu::seal::StaticSeal;
 use warifu::storage::Storage;
 use warifu::storage::memory::Memory;
 use warifu::vault::{Settings, Vault};
@@ -72,6 +73,8 @@ pub struct Plan {
     pub audit_anywhere: bool,
     /// Whether rekey and generate-root need no token.
     pub open_ceremonies: bool,
+    /// What opens the store without shares.
+    pub static_seal: Option<Arc<StaticSeal>>,
 }
 
 impl Plan {
@@ -85,6 +88,7 @@ impl Plan {
             audit_folder: None,
             audit_anywhere: false,
             open_ceremonies: false,
+            static_seal: None,
         }
     }
 
@@ -105,8 +109,11 @@ impl Plan {
             open_rekey: self.open_ceremonies,
             open_generate_root: self.open_ceremonies,
             cluster_name: None,
+            static_seal: self.static_seal.clone(),
         };
         let node = Node::open(self.storage.clone(), self.clock.clone(), rng.clone(), settings).unwrap();
+        // One that cannot be opened so waits, sealed, as it does in the real server.
+        let _ = node.open_itself().await;
         let listener = Listener::bind_within(&self.rules, None, self.bounds).await.unwrap();
         let http = Http::new(listener.local_addr());
         let api = Api::new(node.clone(), rng);
@@ -190,6 +197,7 @@ impl Server {
             audit_folder: self.plan.audit_folder.clone(),
             audit_anywhere: self.plan.audit_anywhere,
             open_ceremonies: self.plan.open_ceremonies,
+            static_seal: self.plan.static_seal.clone(),
         };
         let mut server = plan.start().await;
         server.shares = self.shares.clone();

@@ -21,6 +21,12 @@ pub(super) struct Init {
     /// How many of them unseal.
     #[arg(long, alias = "t", value_name = "N", default_value_t = 3)]
     key_threshold: u32,
+    /// Give the shares with labels too, which tell who types one wrong or gives an outdated one.
+    #[arg(long)]
+    labelled: bool,
+    /// Recipients of age, with commas, one for each share: each share is encrypted to its own.
+    #[arg(long, value_name = "AGE1…", value_delimiter = ',')]
+    age_recipients: Vec<String>,
     /// How many recovery shares to make, where the server unseals itself.
     #[arg(long, value_name = "N")]
     recovery_shares: Option<u32>,
@@ -34,12 +40,22 @@ impl Init {
         if self.status {
             return tell(cx).await;
         }
-        let mut body = json!({"secret_shares": self.key_shares, "secret_threshold": self.key_threshold});
-        if let Some(shares) = self.recovery_shares {
-            body["recovery_shares"] = shares.into();
+        // A server that opens by itself has recovery shares and no others.
+        let status = cx.aside(Request::read("sys/seal-status").without_token()).await;
+        let own = status.is_ok_and(|status| status.field("recovery_seal") == Some(&Value::Bool(true)));
+        let mut body = if own {
+            json!({
+                "recovery_shares": self.recovery_shares.unwrap_or(self.key_shares),
+                "recovery_threshold": self.recovery_threshold.unwrap_or(self.key_threshold),
+            })
+        } else {
+            json!({"secret_shares": self.key_shares, "secret_threshold": self.key_threshold})
+        };
+        if self.labelled {
+            body["labelled_shares"] = true.into();
         }
-        if let Some(threshold) = self.recovery_threshold {
-            body["recovery_threshold"] = threshold.into();
+        if !self.age_recipients.is_empty() {
+            body["age_recipients"] = self.age_recipients.clone().into();
         }
         let request = Request::write("sys/init").without_token().unwrapped().json(&body)?;
         let made = cx.send(request).await.doing("Error initializing")?;
@@ -50,14 +66,14 @@ impl Init {
     }
 
     fn print(&self, cx: &mut Cx<'_, '_>, made: &Reply) -> Outcome {
-        for (name, field) in [("Unseal", "keys_base64"), ("Recovery", "recovery_keys_base64")] {
-            for (at, key) in texts(made, field).iter().enumerate() {
-                cx.say(&format!("{name} Key {}: {key}", at + 1))?;
+        for (name, prefix) in [("Unseal", ""), ("Recovery", "recovery_")] {
+            for key in shown(made, prefix).iter().enumerate().map(|(at, key)| format!("{name} Key {}: {key}", at + 1)) {
+                cx.say(&key)?;
             }
         }
         let root = made.text("root_token")?.to_owned();
         cx.say(&format!("\nInitial Root Token: {root}"))?;
-        if !texts(made, "keys_base64").is_empty() {
+        if !shown(made, "").is_empty() {
             cx.say(&format!(
                 "\nThe unseal key was split into {} shares, of which any {} unseal the server. They are shown\n\
                  this once and stored nowhere: hand each to another person before you close this\n\
@@ -70,7 +86,7 @@ impl Init {
 
     fn document(&self, made: &Reply) -> Value {
         let list = |name: &str| made.field(name).cloned().unwrap_or_else(|| json!([]));
-        json!({
+        let mut document = json!({
             "unseal_keys_b64": list("keys_base64"),
             "unseal_keys_hex": list("keys"),
             "unseal_shares": self.key_shares,
@@ -80,8 +96,24 @@ impl Init {
             "recovery_keys_shares": self.recovery_shares.unwrap_or(0),
             "recovery_keys_threshold": self.recovery_threshold.unwrap_or(0),
             "root_token": made.field("root_token"),
-        })
+        });
+        for name in ["keys_labelled", "keys_age", "recovery_keys_labelled", "recovery_keys_age"] {
+            if let Some(list) = made.field(name) {
+                let title = if name.starts_with("recovery") { name.to_owned() } else { format!("unseal_{name}") };
+                document[title] = list.clone();
+            }
+        }
+        document
     }
+}
+
+/// The shares as people are given them: encrypted, else with labels, else plain.
+pub(super) fn shown(reply: &Reply, prefix: &str) -> Vec<String> {
+    ["keys_age", "keys_labelled", "keys_base64"]
+        .iter()
+        .map(|field| texts(reply, &format!("{prefix}{field}")))
+        .find(|list| !list.is_empty())
+        .unwrap_or_default()
 }
 
 async fn tell(cx: &mut Cx<'_, '_>) -> Outcome {

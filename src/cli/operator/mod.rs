@@ -1,9 +1,10 @@
-//! The operator's commands: init, unseal, seal, rotate, rekey, generate-root, step-down.
+//! The operator's commands: init, unseal, seal, rotate, rekey, generate-root, step-down, and looking at a share.
 
 mod generate_root;
 mod init;
 mod keys;
 mod rekey;
+mod share;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, json};
@@ -32,6 +33,7 @@ enum Command {
     Rekey(rekey::Rekey),
     GenerateRoot(generate_root::GenerateRoot),
     StepDown(StepDown),
+    Share(share::Share),
 }
 
 impl Operator {
@@ -45,6 +47,7 @@ impl Operator {
             Command::Rekey(command) => command.run(cx).await,
             Command::GenerateRoot(command) => command.run(cx).await,
             Command::StepDown(command) => command.run(cx).await,
+            Command::Share(command) => command.run(cx),
         }
     }
 }

@@ -31,6 +31,12 @@ pub(super) struct Rekey {
     /// How many of them unseal.
     #[arg(long, alias = "t", value_name = "N", default_value_t = 3)]
     key_threshold: u32,
+    /// With -init, give the new shares with labels too.
+    #[arg(long)]
+    labelled: bool,
+    /// With -init, recipients of age, with commas, one for each share.
+    #[arg(long, value_name = "AGE1…", value_delimiter = ',')]
+    age_recipients: Vec<String>,
     /// The nonce that -init told.
     #[arg(long, value_name = "TEXT")]
     nonce: Option<String>,
@@ -69,6 +75,8 @@ impl Rekey {
                 "secret_shares": self.key_shares,
                 "secret_threshold": self.key_threshold,
                 "require_verification": self.verify,
+                "labelled_shares": self.labelled,
+                "age_recipients": self.age_recipients,
             });
             let begun = cx.send(Request::write(&path).json(&body)?).await.doing("Error initializing rekey")?;
             // Some servers answer nothing here; then the status tells.
@@ -108,8 +116,7 @@ impl Rekey {
         if self.verify {
             return cx.success("Rekey verification successful. The new shares count from now on.");
         }
-        let keys = reply.field("keys_base64").and_then(Value::as_array);
-        for (at, key) in keys.into_iter().flatten().filter_map(Value::as_str).enumerate() {
+        for (at, key) in super::init::shown(&reply, "").iter().enumerate() {
             cx.say(&format!("Key {}: {key}", at + 1))?;
         }
         cx.say(&format!("\nOperation nonce: {nonce}\n"))?;

@@ -10,9 +10,10 @@ use super::dev::Dev;
 use crate::api::Api;
 use crate::api::listener::{Certificates, Listener, ensure_self_signed};
 use crate::base::{Clock, Rng};
-use crate::config::{Config, Storage, Tls};
+use crate::config::{Config, StaticKey, StaticSeal, Storage, Tls};
 use crate::engine::Limits;
 use crate::node::{Node, NodeSettings};
+use crate::seal;
 use crate::storage::{self, memory::Memory, sqlite::Sqlite};
 use crate::vault::Settings;
 
@@ -23,6 +24,7 @@ use crate::vault::Settings;
 pub async fn run(config: Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, dev: Option<Dev>) -> anyhow::Result<()> {
     let (storage, failed) = open(&config)?;
     let node = Node::open(storage, clock.clone(), rng.clone(), settings(&config))?;
+    open_itself(&node).await;
     let (stop, stopped) = watch::channel(false);
     let (mut listeners, mut certificates) = (Vec::new(), Vec::new());
     for rules in &config.listeners {
@@ -117,6 +119,20 @@ fn settings(config: &Config) -> NodeSettings {
         open_rekey: !config.disable_unauthed_rekey_endpoints,
         open_generate_root: !config.disable_unauthed_generate_root_endpoints,
         cluster_name: config.cluster_name.clone(),
+        static_seal: config.seal.as_ref().map(static_seal),
+    }
+}
+
+fn static_seal(config: &StaticSeal) -> Arc<seal::StaticSeal> {
+    let named = |key: &StaticKey| seal::Named { id: key.id.clone(), key: key.key.clone() };
+    Arc::new(seal::StaticSeal::new(named(&config.current), config.previous.as_ref().map(named), config.disabled))
+}
+
+/// A store that opens by itself is opened before anybody is listened to; one that cannot be waits, sealed, for who mends it.
+async fn open_itself(node: &Node) {
+    match node.open_itself().await {
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "the store does not open by itself and stays sealed"),
     }
 }
 

@@ -1,11 +1,11 @@
 //! `sys/seal`, `sys/rotate`, `sys/rekey`, `sys/generate-root`: what changes or closes the seal.
 
 use super::Sys;
-use crate::base::json::Map;
-use crate::base::{Error, Result, Secret};
-use crate::engine::{Cx, Reply, Routes};
+use crate::base::{Error, Operation, Result, Secret};
+use crate::engine::{Args, Cx, Params, Reply, Routes};
 use crate::params;
-use crate::system::CeremonyStep;
+use crate::seal::Plan;
+use crate::system::{CeremonyKind, CeremonyStep, Claim, Offering};
 
 /// Adds the endpoints. Those of rekey and generate-root need a token unless the configuration says otherwise.
 pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
@@ -16,18 +16,26 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
         .at("rotate", "Add a term to the keyring.", |at| at.update(rotate).sudo())
         .at("rotate/keyring", "Add a term to the keyring.", |at| at.update(rotate).sudo())
         .at("rekey/init", "Start, follow and cancel a rekey.", |at| {
-            at.read(rekey_status).update(rekey_start).delete(rekey_cancel).sudo().flat()
+            at.read(status).update(start_rekey).delete(cancel).sudo().flat()
         })
-        .at("rekey/update", "Give a share to a rekey.", |at| at.update(rekey_offer).sudo().flat())
+        .at("rekey/update", "Give a share to a rekey.", |at| at.update(offer).sudo().flat())
+        .at("rekey/verify", "Prove the new shares of a rekey.", |at| {
+            at.read(verification).update(verify).delete(verify_again).sudo().flat()
+        })
+        .at("rekey-recovery-key/init", "Start, follow and cancel a rekey of the recovery shares.", |at| {
+            at.read(status).update(start_rekey).delete(cancel).sudo().flat()
+        })
+        .at("rekey-recovery-key/update", "Give a recovery share to a rekey.", |at| at.update(offer).sudo().flat())
+        .at("rekey-recovery-key/verify", "Prove the new recovery shares of a rekey.", |at| {
+            at.read(verification).update(verify).delete(verify_again).sudo().flat()
+        })
         .at("generate-root", "Start, follow and cancel the making of a root token.", |at| {
-            at.read(root_status).update(root_start).delete(root_cancel).sudo().flat()
+            at.read(status).update(start_root).delete(cancel).sudo().flat()
         })
         .at("generate-root/attempt", "Start, follow and cancel the making of a root token.", |at| {
-            at.read(root_status).update(root_start).delete(root_cancel).sudo().flat()
+            at.read(status).update(start_root).delete(cancel).sudo().flat()
         })
-        .at("generate-root/update", "Give a share to the making of a root token.", |at| {
-            at.update(root_offer).sudo().flat()
-        })
+        .at("generate-root/update", "Give a share to the making of a root token.", |at| at.update(offer).sudo().flat())
 }
 
 params! {
@@ -37,12 +45,16 @@ params! {
         secret_shares: Option<u64>,
         /// How many of them open.
         secret_threshold: Option<u64>,
+        /// Whether the shares are given with labels too.
+        labelled_shares: Option<bool>,
+        /// Recipients of age, one for each share: each share is encrypted to its own.
+        age_recipients: Vec<String>,
+        /// Whether the new shares count only after a quorum of them was given back.
+        require_verification: Option<bool>,
         /// Not supported: recipients of shares.
         pgp_keys: Vec<String>,
         /// Not supported.
         backup: Option<bool>,
-        /// Not supported.
-        require_verification: Option<bool>,
     }
     /// How a root token shall be given.
     pub struct StartRoot {
@@ -53,7 +65,7 @@ params! {
     }
     /// A share.
     pub struct Offer {
-        /// The share, in hex or base64.
+        /// The share, in hex or base64, or with its label.
         key: Option<Secret<String>>,
         /// The ceremony's nonce.
         nonce: Option<String>,
@@ -63,6 +75,79 @@ params! {
         /// Its nonce.
         nonce: Option<String>,
     }
+}
+
+impl StartRekey {
+    fn step(self) -> Result<CeremonyStep> {
+        if !self.pgp_keys.is_empty() || self.backup == Some(true) {
+            return Err(Error::invalid("'pgp_keys' and 'backup' are not supported: 'age_recipients' is"));
+        }
+        Ok(CeremonyStep::Rekey(Plan {
+            shares: self.secret_shares.unwrap_or(0),
+            threshold: self.secret_threshold.unwrap_or(0),
+            labelled: self.labelled_shares.unwrap_or(false),
+            recipients: self.age_recipients,
+            verify: self.require_verification.unwrap_or(false),
+        }))
+    }
+}
+
+impl StartRoot {
+    fn step(self) -> Result<CeremonyStep> {
+        if self.pgp_key.is_some_and(|k| !k.is_empty()) {
+            return Err(Error::invalid("'pgp_key' is not supported"));
+        }
+        Ok(CeremonyStep::Root(self.otp.filter(|otp| !otp.reveal().is_empty())))
+    }
+}
+
+impl From<Offer> for Offering {
+    fn from(p: Offer) -> Self {
+        Self { key: p.key.unwrap_or_default(), nonce: p.nonce.unwrap_or_default() }
+    }
+}
+
+impl Cancel {
+    fn claim(self, anonymous: bool) -> Claim {
+        Claim { nonce: self.nonce.unwrap_or_default(), anonymous }
+    }
+}
+
+/// The ceremony that a path below `sys/` belongs to, and the rest of the path.
+pub fn kind_of(path: &str) -> Option<(CeremonyKind, &str)> {
+    [
+        ("rekey-recovery-key", CeremonyKind::RecoveryRekey),
+        ("rekey", CeremonyKind::Rekey),
+        ("generate-root", CeremonyKind::Root),
+    ]
+    .into_iter()
+    .find_map(|(word, kind)| {
+        let rest = path.strip_prefix(word)?;
+        let rest = if rest.is_empty() { "attempt" } else { rest.strip_prefix('/')? };
+        let known = match kind {
+            CeremonyKind::Root => matches!(rest, "attempt" | "update"),
+            CeremonyKind::Rekey | CeremonyKind::RecoveryRekey => matches!(rest, "init" | "update" | "verify"),
+        };
+        known.then_some((kind, rest))
+    })
+}
+
+/// The step that a caller without a token asks for.
+///
+/// # Errors
+/// [`Error::Invalid`] for its parameters, [`Error::UnsupportedOperation`].
+pub fn step_of(kind: CeremonyKind, rest: &str, operation: Operation, args: &mut Args) -> Result<CeremonyStep> {
+    Ok(match (rest, operation) {
+        ("init" | "attempt", Operation::Read) => CeremonyStep::Status,
+        ("verify", Operation::Read) => CeremonyStep::Verification,
+        ("init" | "attempt", Operation::Delete) => CeremonyStep::Cancel(Cancel::parse(args)?.claim(true)),
+        ("verify", Operation::Delete) => CeremonyStep::VerifyAgain(Cancel::parse(args)?.claim(true)),
+        ("update", Operation::Update) => CeremonyStep::Offer(Offer::parse(args)?.into()),
+        ("verify", Operation::Update) => CeremonyStep::Verify(Offer::parse(args)?.into()),
+        (_, Operation::Update) if kind == CeremonyKind::Root => StartRoot::parse(args)?.step()?,
+        (_, Operation::Update) => StartRekey::parse(args)?.step()?,
+        _ => return Err(Error::UnsupportedOperation),
+    })
 }
 
 async fn seal(cx: Cx<Sys>, _: ()) -> Result<Reply> {
@@ -84,56 +169,42 @@ async fn rotate(cx: Cx<Sys>, _: ()) -> Result<Reply> {
     Ok(Reply::nothing())
 }
 
-async fn rekey(cx: &Cx<Sys>, step: CeremonyStep<'_>) -> Result<Map> {
-    cx.engine().handles.control.rekey(step).await
+async fn take(cx: &Cx<Sys>, step: CeremonyStep) -> Result<Reply> {
+    let below = cx.path.as_str().strip_prefix("sys/").and_then(kind_of);
+    let (kind, _) = below.ok_or_else(|| Error::internal("a ceremony at the path of none"))?;
+    let ends = matches!(step, CeremonyStep::Cancel(_) | CeremonyStep::VerifyAgain(_));
+    let map = cx.engine().handles.control.ceremony(kind, step).await?;
+    Ok(if ends { Reply::nothing() } else { Reply::data(map) })
 }
 
-async fn rekey_status(cx: Cx<Sys>, _: ()) -> Result<Reply> {
-    Ok(Reply::data(rekey(&cx, CeremonyStep::Status).await?))
+async fn status(cx: Cx<Sys>, _: ()) -> Result<Reply> {
+    take(&cx, CeremonyStep::Status).await
 }
 
-async fn rekey_start(cx: Cx<Sys>, p: StartRekey) -> Result<Reply> {
-    if !p.pgp_keys.is_empty() || p.backup == Some(true) || p.require_verification == Some(true) {
-        return Err(Error::invalid("'pgp_keys', 'backup' and 'require_verification' are not supported"));
-    }
-    let shares = (p.secret_shares.unwrap_or(0), p.secret_threshold.unwrap_or(0));
-    Ok(Reply::data(rekey(&cx, CeremonyStep::Start { shares, otp: None }).await?))
+async fn start_rekey(cx: Cx<Sys>, p: StartRekey) -> Result<Reply> {
+    take(&cx, p.step()?).await
 }
 
-async fn rekey_offer(cx: Cx<Sys>, p: Offer) -> Result<Reply> {
-    let key = p.key.unwrap_or_default();
-    let nonce = p.nonce.unwrap_or_default();
-    Ok(Reply::data(rekey(&cx, CeremonyStep::Offer { key: &key, nonce: &nonce }).await?))
+async fn start_root(cx: Cx<Sys>, p: StartRoot) -> Result<Reply> {
+    take(&cx, p.step()?).await
 }
 
-async fn rekey_cancel(cx: Cx<Sys>, _: Cancel) -> Result<Reply> {
-    rekey(&cx, CeremonyStep::Cancel).await?;
-    Ok(Reply::nothing())
+async fn offer(cx: Cx<Sys>, p: Offer) -> Result<Reply> {
+    take(&cx, CeremonyStep::Offer(p.into())).await
 }
 
-async fn root(cx: &Cx<Sys>, step: CeremonyStep<'_>) -> Result<Map> {
-    cx.engine().handles.control.generate_root(step).await
+async fn cancel(cx: Cx<Sys>, p: Cancel) -> Result<Reply> {
+    take(&cx, CeremonyStep::Cancel(p.claim(false))).await
 }
 
-async fn root_status(cx: Cx<Sys>, _: ()) -> Result<Reply> {
-    Ok(Reply::data(root(&cx, CeremonyStep::Status).await?))
+async fn verification(cx: Cx<Sys>, _: ()) -> Result<Reply> {
+    take(&cx, CeremonyStep::Verification).await
 }
 
-async fn root_start(cx: Cx<Sys>, p: StartRoot) -> Result<Reply> {
-    if p.pgp_key.is_some_and(|k| !k.is_empty()) {
-        return Err(Error::invalid("'pgp_key' is not supported"));
-    }
-    let otp = p.otp.as_ref().filter(|o| !o.reveal().is_empty());
-    Ok(Reply::data(root(&cx, CeremonyStep::Start { shares: (0, 0), otp }).await?))
+async fn verify(cx: Cx<Sys>, p: Offer) -> Result<Reply> {
+    take(&cx, CeremonyStep::Verify(p.into())).await
 }
 
-async fn root_offer(cx: Cx<Sys>, p: Offer) -> Result<Reply> {
-    let key = p.key.unwrap_or_default();
-    let nonce = p.nonce.unwrap_or_default();
-    Ok(Reply::data(root(&cx, CeremonyStep::Offer { key: &key, nonce: &nonce }).await?))
-}
-
-async fn root_cancel(cx: Cx<Sys>, _: Cancel) -> Result<Reply> {
-    root(&cx, CeremonyStep::Cancel).await?;
-    Ok(Reply::nothing())
+async fn verify_again(cx: Cx<Sys>, p: Cancel) -> Result<Reply> {
+    take(&cx, CeremonyStep::VerifyAgain(p.claim(false))).await
 }

@@ -1,7 +1,7 @@
 //! `sys/`: what operators and clients ask of the system itself.
 
 mod capabilities;
-mod ceremony;
+pub mod ceremony;
 mod internal;
 mod leases;
 mod tools;

@@ -1,5 +1,9 @@
 //! Making a store, opening it with a quorum of shares, closing it, changing its shares.
 
+mod by_itself;
+mod labels;
+mod verification;
+
 use std::sync::Arc;
 
 use base64::Engine as _;
