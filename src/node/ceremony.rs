@@ -47,11 +47,14 @@ impl Node {
         let barrier = active.vault.barrier();
         let view = barrier.view();
         match step {
-            CeremonyStep::Status => Ok(status(kind, &active, Ceremony::load(&view, word(kind))?.as_ref(), "")),
+            CeremonyStep::Status => {
+                let ceremony = Ceremony::load(&view, word(kind))?;
+                Ok(status(kind, &active, ceremony.as_ref(), Pad::Unsaid))
+            }
             CeremonyStep::Rekey(plan) => {
                 Shape::of(plan.shares, plan.threshold)?;
                 Handout::parse(plan.labelled, &plan.recipients, plan.shares, "age_recipients")?;
-                self.begin(kind, &active, plan, None, "").await
+                self.begin(kind, &active, plan, None, Pad::Unsaid).await
             }
             CeremonyStep::Root(otp) => {
                 let (pad, shown) = match otp {
@@ -64,7 +67,7 @@ impl Node {
                         (otp.clone(), otp)
                     }
                 };
-                self.begin(kind, &active, Plan::default(), Some(pad), shown.reveal()).await
+                self.begin(kind, &active, Plan::default(), Some(pad), Pad::Shown(&shown)).await
             }
             CeremonyStep::Cancel(claim) => {
                 barrier.commit(Ceremony::cancel(&view, word(kind), &claim.nonce, claim.anonymous)?).await?;
@@ -86,7 +89,7 @@ impl Node {
         active: &Active,
         plan: Plan,
         otp: Option<Secret<String>>,
-        shown: &str,
+        shown: Pad<'_>,
     ) -> Result<Map> {
         let barrier = active.vault.barrier();
         let (ceremony, txn) = Ceremony::start(&barrier.view(), word(kind), self.rng.as_ref(), plan, otp)?;
@@ -97,7 +100,9 @@ impl Node {
     async fn offer(&self, kind: CeremonyKind, active: &Arc<Active>, share: Offering) -> Result<Map> {
         let barrier = active.vault.barrier();
         match Ceremony::offer(barrier, word(kind), &active.config, &share.key, &share.nonce).await? {
-            Offered::Waiting(_) => Ok(status(kind, active, Ceremony::load(&barrier.view(), word(kind))?.as_ref(), "")),
+            Offered::Waiting(_) => {
+                Ok(status(kind, active, Ceremony::load(&barrier.view(), word(kind))?.as_ref(), Pad::Past))
+            }
             Offered::Complete(ceremony, mut end) if kind == CeremonyKind::Root => {
                 let rng = self.rng.as_ref();
                 let tokens = active.vault.tokens();
@@ -108,7 +113,7 @@ impl Node {
                 let pad = ceremony.otp.clone().unwrap_or_default();
                 let mixed: Vec<u8> = text.reveal().bytes().zip(pad.reveal().bytes()).map(|(a, b)| a ^ b).collect();
                 let encoded = BASE64.encode(mixed);
-                let mut answer = status(kind, active, Some(&ceremony), "");
+                let mut answer = status(kind, active, Some(&ceremony), Pad::Past);
                 answer.insert("progress".into(), usize::from(active.config.threshold).into());
                 answer.insert("complete".into(), true.into());
                 answer.insert("encoded_token".into(), encoded.as_str().into());
@@ -151,7 +156,17 @@ impl Node {
     }
 }
 
-fn status(kind: CeremonyKind, active: &Active, ceremony: Option<&Ceremony>, otp: &str) -> Map {
+/// What an answer says of the one-time pad over a root token.
+enum Pad<'a> {
+    /// Its length alone.
+    Unsaid,
+    /// The pad that was just made; empty if the caller brought one.
+    Shown(&'a Secret<String>),
+    /// Nothing: the length is of use to who starts only.
+    Past,
+}
+
+fn status(kind: CeremonyKind, active: &Active, ceremony: Option<&Ceremony>, pad: Pad<'_>) -> Map {
     let common = [
         ("nonce", Json::from(ceremony.map_or("", |c| c.nonce.as_str()))),
         ("started", ceremony.is_some().into()),
@@ -160,13 +175,18 @@ fn status(kind: CeremonyKind, active: &Active, ceremony: Option<&Ceremony>, otp:
     ];
     let mut answer = map(common);
     if kind == CeremonyKind::Root {
+        let (otp, otp_length) = match pad {
+            Pad::Unsaid => ("", OTP_LENGTH),
+            Pad::Shown(otp) => (otp.reveal().as_str(), OTP_LENGTH),
+            Pad::Past => ("", 0),
+        };
         answer.extend(map([
             ("complete", false.into()),
             ("encoded_token", "".into()),
             ("encoded_root_token", "".into()),
             ("pgp_fingerprint", "".into()),
             ("otp", otp.into()),
-            ("otp_length", OTP_LENGTH.into()),
+            ("otp_length", otp_length.into()),
         ]));
         return answer;
     }

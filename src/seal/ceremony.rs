@@ -163,14 +163,16 @@ impl Ceremony {
         Ok((ceremony, txn))
     }
 
-    /// Ends it without a result. Whoever names a nonce ends that ceremony and no other; a caller without a token has to.
+    /// Ends it without a result. Whoever names a nonce ends that ceremony and no other; a caller without a token has to, once
+    /// a share was given.
     ///
     /// # Errors
     /// [`Error::Invalid`] for another's nonce.
     pub fn cancel(view: &View, kind: &str, nonce: &str, anonymous: bool) -> Result<Txn> {
         let mut txn = view.txn();
         if let Some(present) = txn.get::<Self>(&Self::key(kind))? {
-            let named = !nonce.is_empty() || anonymous;
+            let begun = !present.offered.is_empty() || present.pending.is_some();
+            let named = !nonce.is_empty() || (anonymous && begun);
             if named && nonce != present.nonce {
                 return Err(Error::invalid(format!("incorrect nonce supplied for this {kind} operation")));
             }
