@@ -15,6 +15,7 @@ mod connections;
 mod cubbyhole;
 mod faults;
 mod fields;
+mod fuzz;
 mod input;
 mod kill;
 mod kv;
