@@ -24,6 +24,7 @@ mod naming;
 mod paths;
 mod pki;
 mod policies;
+mod scale;
 mod seal;
 mod store_files;
 mod tokens;

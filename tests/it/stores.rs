@@ -1,12 +1,12 @@
 //! Storage that misbehaves as a story needs it, around any other.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use warifu::base::{BoxFuture, Error, Result};
 use warifu::storage::memory::Memory;
-use warifu::storage::{Batch, Change, Changes, Snapshot, Storage, TaskLock, UpdateFn, Version};
+use warifu::storage::{Batch, Change, Changes, Row, Snapshot, Storage, TaskLock, UpdateFn, Version};
 
 /// All rows of a store.
 pub fn rows(storage: &dyn Storage) -> Vec<(String, Vec<u8>)> {
@@ -183,6 +183,74 @@ impl Storage for Wire {
     }
     fn shared(&self) -> bool {
         true
+    }
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+}
+
+/// A store that counts what is read and how large commits are.
+pub struct Counting {
+    inner: Arc<dyn Storage>,
+    /// Rows and names that reads gave.
+    pub read: AtomicUsize,
+    /// Changes of the largest commit.
+    pub largest: AtomicUsize,
+}
+
+impl Counting {
+    pub fn new(inner: Arc<dyn Storage>) -> Arc<Self> {
+        Arc::new(Self { inner, read: AtomicUsize::new(0), largest: AtomicUsize::new(0) })
+    }
+}
+
+struct CountingSnapshot<'a>(&'a dyn Snapshot, &'a AtomicUsize);
+
+impl CountingSnapshot<'_> {
+    fn count<T>(&self, rows: Vec<T>) -> Vec<T> {
+        self.1.fetch_add(1 + rows.len(), Ordering::SeqCst);
+        rows
+    }
+}
+
+impl Snapshot for CountingSnapshot<'_> {
+    fn get(&self, key: &str) -> Result<Option<Row>> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.get(key)
+    }
+    fn scan(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Row)>> {
+        self.0.scan(prefix, after, limit).map(|rows| self.count(rows))
+    }
+    fn children(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>> {
+        self.0.children(prefix, after, limit).map(|names| self.count(names))
+    }
+}
+
+impl Storage for Counting {
+    fn read(&self, f: &mut dyn FnMut(&dyn Snapshot) -> Result<()>) -> Result<()> {
+        self.inner.read(&mut |snapshot| f(&CountingSnapshot(snapshot, &self.read)))
+    }
+    fn commit(&self, batch: Batch) -> BoxFuture<'_, Result<Version>> {
+        self.largest.fetch_max(batch.changes.len(), Ordering::SeqCst);
+        self.inner.commit(batch)
+    }
+    fn update(&self, keys: Vec<String>, f: UpdateFn) -> BoxFuture<'_, Result<Version>> {
+        self.inner.update(keys, f)
+    }
+    fn changes(&self, from: Version) -> BoxFuture<'_, Result<Changes>> {
+        self.inner.changes(from)
+    }
+    fn changed(&self) -> BoxFuture<'_, ()> {
+        self.inner.changed()
+    }
+    fn position(&self) -> Result<Version> {
+        self.inner.position()
+    }
+    fn task_lock(&self) -> BoxFuture<'_, Result<Option<Box<dyn TaskLock>>>> {
+        self.inner.task_lock()
+    }
+    fn shared(&self) -> bool {
+        self.inner.shared()
     }
     fn kind(&self) -> &'static str {
         self.inner.kind()

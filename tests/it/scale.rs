@@ -1,0 +1,116 @@
+//! What grows with the store, and what must not: opening it, serving from it, taking back what ends.
+//!
+//! `WARIFU_SCALE=1000000` tells these stories with as many tokens and leases as the goal names.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use warifu::base::{Clock, Json, Timestamp, Ttl, limits, time};
+use warifu::crypto::SystemRng;
+use warifu::lease::{Lease, Leases};
+use warifu::storage::Storage;
+use warifu::token::{Token, Tokens};
+
+use crate::server::{Plan, Server};
+use crate::stores::Counting;
+
+fn scale() -> usize {
+    std::env::var("WARIFU_SCALE").ok().and_then(|text| text.parse().ok()).unwrap_or(700)
+}
+
+/// Puts tokens into the store, and as many leases, which all end at one moment.
+async fn plant(server: &Server, count: usize, end: Timestamp) {
+    let (vault, rng) = (server.vault(), SystemRng::new());
+    let leases = Leases::open(vault.barrier());
+    let accessor = server.get("sys/mounts").await.ok().data()["secret/"]["accessor"].as_str().unwrap().to_owned();
+    let mut batch = vault.barrier().view().txn();
+    for number in 0..count {
+        let text = Tokens::new_text(&rng);
+        let token = Token {
+            id: vault.tokens().digest(&text),
+            accessor: Tokens::new_accessor(&rng),
+            policies: vec!["default".into()],
+            path: "auth/token/create".into(),
+            display_name: "token".into(),
+            expires: Some(end),
+            ..Token::default()
+        };
+        batch.merge(vault.tokens().create(&token).unwrap());
+        let lease = Lease {
+            id: Leases::new_id("secret/a", &rng),
+            token_id: String::new(),
+            mount_accessor: accessor.clone(),
+            issued: end,
+            renewed: None,
+            expires: end,
+            expires_at_most: end,
+            renewable: false,
+            internal: Json::Null,
+            failures: 0,
+        };
+        batch.merge(leases.create(&lease).unwrap());
+        if number % 50 == 49 || number + 1 == count {
+            let full = std::mem::replace(&mut batch, vault.barrier().view().txn());
+            vault.commit(full).await.unwrap();
+        }
+    }
+}
+
+async fn with(count: usize, life: u64) -> (Server, Arc<Counting>) {
+    let counting = Counting::new(Plan::memory().storage);
+    let storage: Arc<dyn Storage> = counting.clone();
+    let server = Plan::over(storage).ready().await;
+    server.kv("secret", 1).await;
+    let end = time::after(server.clock().now(), Ttl::from_seconds(life));
+    plant(&server, count, end).await;
+    (server, counting)
+}
+
+/// What is read to open a store and answer its first request.
+async fn opening(count: usize) -> usize {
+    let (server, counting) = with(count, 1_000_000).await;
+    let before = counting.read.load(Ordering::SeqCst);
+    let began = Instant::now();
+    let next = server.crashed().await;
+    next.get("auth/token/lookup-self").await.ok();
+    println!("{count} tokens and leases: open after {:?}", began.elapsed());
+    counting.read.load(Ordering::SeqCst) - before
+}
+
+#[tokio::test]
+async fn opening_a_store_costs_the_same_whatever_is_in_it() {
+    let (few, many) = (opening(10).await, opening(scale()).await);
+    // The sweep in the background looks once or twice meanwhile, at the front of two indexes.
+    assert!(many <= few + 2 * limits::BATCH_KEYS, "{few} rows were read with ten, {many} with {}", scale());
+}
+
+#[tokio::test]
+async fn what_ends_in_one_second_is_taken_back_in_bounded_steps_while_others_are_served() {
+    let (server, counting) = with(scale(), 10).await;
+    let alive = server.token_of(serde_json::json!({"policies": ["default"], "ttl": "1h"})).await;
+    counting.largest.store(0, Ordering::SeqCst);
+    server.clock().advance_by(Duration::from_secs(11));
+    let now = server.clock().now();
+    let sweeping = tokio::spawn({
+        let vault = server.vault();
+        async move {
+            while vault.tokens().expired(now, 1).is_ok_and(|left| !left.is_empty()) {
+                vault.sweep_once().await.unwrap();
+            }
+            vault.sweep_once().await.unwrap();
+        }
+    });
+    let mut served = 0;
+    while !sweeping.is_finished() {
+        server.get("auth/token/lookup-self").by(&alive).await.ok();
+        served += 1;
+    }
+    sweeping.await.unwrap();
+    assert!(served > 0);
+    let largest = counting.largest.load(Ordering::SeqCst);
+    assert!(largest <= limits::BATCH_KEYS, "one commit changed {largest} keys");
+    // Root's, and the one that is alive.
+    assert_eq!(server.tokens().await, 2);
+    server.list("sys/leases/lookup/secret/a").await.is(404);
+}
