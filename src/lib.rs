@@ -24,6 +24,7 @@ pub mod identity;
 pub mod lease;
 pub mod mount;
 pub mod node;
+pub mod outbound;
 pub mod policy;
 pub mod quota;
 pub mod seal;

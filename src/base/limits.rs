@@ -70,3 +70,33 @@ pub const HTTP2_STREAMS: u32 = 256;
 pub const RANDOM_BYTES: usize = 128 << 10;
 /// Leases below one prefix that one call revokes before it hands the rest to the background.
 pub const REVOKE_AT_ONCE: usize = 10_000;
+/// Longest address of another server, in bytes.
+pub const OUTBOUND_ADDRESS_BYTES: usize = 2048;
+/// Most addresses of one host that are tried.
+pub const OUTBOUND_ADDRESSES: usize = 8;
+/// Largest answer of another server, in bytes, where its reader says nothing else: a set of keys or a revocation list.
+pub const OUTBOUND_ANSWER_BYTES: usize = 1 << 20;
+/// Largest datagram from another server, in bytes: what DNS allows over UDP with extensions.
+pub const OUTBOUND_DATAGRAM_BYTES: usize = 4096;
+/// Seconds that one request to another server may take in all: a login waits for it.
+pub const OUTBOUND_SECONDS: u64 = 10;
+/// Seconds that one step of it may take: a name, a connection, so that there is time for another address.
+pub const OUTBOUND_STEP_SECONDS: u64 = 4;
+/// Longest signed token that is read, in bytes: those of CI issuers have some three thousand.
+pub const JWT_BYTES: usize = 32 << 10;
+/// Most keys of one issuer: real sets have less than ten.
+pub const JWKS_KEYS: usize = 64;
+/// Seconds between two looks at an issuer's keys at least, whatever tokens come: who floods with unknown keys moves nothing.
+pub const JWKS_FLOOR_SECONDS: u64 = 10;
+/// Seconds after which an issuer's keys are asked for again, so that one that was taken back is forgotten.
+pub const JWKS_FRESH_SECONDS: u64 = 300;
+/// Seconds for which keys are still good while their issuer does not answer.
+pub const JWKS_STALE_SECONDS: u64 = 3600;
+/// Most groups of one login that are looked at.
+pub const LOGIN_GROUPS: usize = 1024;
+/// Most conditions of one role: bound claims, names, extensions.
+pub const ROLE_CONDITIONS: usize = 256;
+/// Seconds that a browser has for a login that was begun.
+pub const OIDC_STATE_SECONDS: u64 = 300;
+/// Expired states that one new login sweeps away: more than one, so that none are left to grow.
+pub const OIDC_SWEEP: usize = 8;

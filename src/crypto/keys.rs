@@ -3,11 +3,13 @@
 //! Everything is done by aws-lc: it alone knows P-521 and makes RSA keys. Its generator is its own
 //! (seeded by the kernel), which is why nothing here takes an `Rng`.
 
+mod jwk;
 mod kind;
 mod private;
 mod public;
 mod signature;
 
+pub use jwk::Jwk;
 pub use kind::{Curve, Hash, KeyKind};
 pub use private::PrivateKey;
 pub use public::PublicKey;

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{Limits, Mount};
 use crate::barrier::{Txn, View};
 use crate::base::{Clock, Json, Key, Operation, Path, Result, Rng, Timestamp};
+use crate::outbound::Outbound;
 
 /// Who asks, after authentication. Empty for endpoints that need no token.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +82,8 @@ pub struct Frame {
     pub create_only: bool,
     /// Whether the answer will be wrapped.
     pub wrapping: bool,
+    /// The way to other servers.
+    pub outbound: Arc<dyn Outbound>,
 }
 
 /// A request at its handler.

@@ -39,6 +39,8 @@ pub struct Settings {
     pub audit_rules: crate::audit::Rules,
     /// Whether `sys/raw` answers.
     pub raw_storage: bool,
+    /// How engines reach other servers.
+    pub outbound: Arc<dyn crate::outbound::Outbound>,
 }
 
 /// An unsealed store and all that works on it.

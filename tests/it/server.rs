@@ -17,6 +17,7 @@ use warifu::config::{Address, ListenerConfig, Tls};
 use warifu::crypto::SystemRng;
 use warifu::engine::Limits;
 use warifu::node::{Node, NodeSettings};
+use warifu::outbound::{Network, Outbound};
 use warifu::seal::StaticSeal;
 use warifu::storage::Storage;
 use warifu::storage::memory::Memory;
@@ -75,6 +76,8 @@ pub struct Plan {
     pub open_ceremonies: bool,
     /// What opens the store without shares.
     pub static_seal: Option<Arc<StaticSeal>>,
+    /// How engines reach other servers.
+    pub outbound: Arc<dyn Outbound>,
 }
 
 impl Plan {
@@ -89,6 +92,7 @@ impl Plan {
             audit_anywhere: false,
             open_ceremonies: false,
             static_seal: None,
+            outbound: Network::new(),
         }
     }
 
@@ -105,6 +109,7 @@ impl Plan {
                 limits: Limits { default_ttl: Ttl::from_seconds(MAX_TTL), max_ttl: Ttl::from_seconds(MAX_TTL) },
                 audit_rules: Rules { directory: self.audit_folder.clone(), unsafe_anywhere: self.audit_anywhere },
                 raw_storage: false,
+                outbound: self.outbound.clone(),
             },
             open_rekey: self.open_ceremonies,
             open_generate_root: self.open_ceremonies,
@@ -198,6 +203,7 @@ impl Server {
             audit_anywhere: self.plan.audit_anywhere,
             open_ceremonies: self.plan.open_ceremonies,
             static_seal: self.plan.static_seal.clone(),
+            outbound: self.plan.outbound.clone(),
         };
         let mut server = plan.start().await;
         server.shares = self.shares.clone();

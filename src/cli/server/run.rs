@@ -115,6 +115,7 @@ fn settings(config: &Config) -> NodeSettings {
                 unsafe_anywhere: config.unsafe_allow_api_audit_creation,
             },
             raw_storage: config.raw_storage_endpoint,
+            outbound: crate::outbound::Network::new(),
         },
         open_rekey: !config.disable_unauthed_rekey_endpoints,
         open_generate_root: !config.disable_unauthed_generate_root_endpoints,

@@ -73,6 +73,7 @@ impl Node {
             raw: None,
             create_only: false,
             wrapping: false,
+            outbound: crate::outbound::Network::new(),
         }
     }
 

@@ -57,6 +57,7 @@ pub fn frame(vault: &Vault, inbound: &Inbound, target: &Target, session: Option<
         raw: target.endpoint().raw.then(|| Arc::new((inbound.raw)())),
         create_only,
         wrapping: inbound.wrap_ttl.is_some_and(|ttl| !ttl.is_zero()),
+        outbound: vault.settings.outbound.clone(),
     }
 }
 
@@ -77,6 +78,7 @@ pub fn own_frame(vault: &Vault, entry: &crate::mount::Entry, path: crate::base::
         raw: None,
         create_only: false,
         wrapping: false,
+        outbound: vault.settings.outbound.clone(),
     }
 }
 
