@@ -90,6 +90,9 @@ pub struct Login {
     pub metadata: BTreeMap<String, String>,
     /// Who it is, for identity.
     pub alias: Option<Alias>,
+    /// The groups that the method counts it among, by the names that group aliases of its mount have. The vault makes the
+    /// entity a member of exactly those external groups of this mount.
+    pub groups: Vec<String>,
     /// 0 for the mount's default.
     pub ttl: Ttl,
     /// 0 for the mount's.
@@ -139,6 +142,8 @@ pub struct Renewal {
     pub max_ttl: Ttl,
     /// The period.
     pub period: Ttl,
+    /// The groups that the method counts it among now, as in [`Login::groups`]; `None` where it does not tell.
+    pub groups: Option<Vec<String>>,
     /// The method knows no more of this login: the token keeps the end it has, and nothing is answered.
     pub gone: bool,
 }

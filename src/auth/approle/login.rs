@@ -128,7 +128,7 @@ pub async fn renew(cx: Cx<AppRole>, login: Login) -> Result<Renewal> {
         ttl: role.rules.token_ttl,
         max_ttl: role.rules.token_max_ttl,
         period: role.rules.token_period,
-        gone: false,
+        ..Renewal::default()
     })
 }
 

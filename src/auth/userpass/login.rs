@@ -82,6 +82,6 @@ pub async fn renew(cx: Cx<Userpass>, login: Login) -> Result<Renewal> {
         ttl: user.rules.token_ttl,
         max_ttl: user.rules.token_max_ttl,
         period: user.rules.token_period,
-        gone: false,
+        ..Renewal::default()
     })
 }
