@@ -18,7 +18,7 @@ pub use cx::{Caller, ClientCert, Cx, Frame, RawRequest, page};
 pub use params::{Args, Field, Param, Params, Rest};
 pub use reply::{Alias, Body, Child, Leased, Login, Renewal, Reply};
 pub use routes::{At, Endpoint, Handling, Matched, Routes, Table};
-pub use token_rules::{TokenKind, TokenParams, TokenRules, policy_names, show_network};
+pub use token_rules::{OlderTokenParams, TokenKind, TokenParams, TokenRules, policy_names, show_network, within};
 
 use crate::barrier::{Txn, View};
 use crate::base::{BoxFuture, Json, MountPath, Result, Ttl};

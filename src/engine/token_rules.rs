@@ -1,10 +1,12 @@
 //! The `token_*` fields that every auth method's roles share.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::params::{Args, Field, Param};
-use super::reply::Login;
+use super::reply::{Login, Renewal};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Result, Ttl, limits};
 
@@ -126,12 +128,80 @@ impl Param for TokenParams {
     }
 }
 
+/// The same under the names that they had before Vault 1.2, which clients still send.
+#[derive(Clone, Debug, Default)]
+pub struct OlderTokenParams {
+    bound_cidrs: Option<Vec<IpNet>>,
+    max_ttl: Option<Ttl>,
+    num_uses: Option<i64>,
+    period: Option<Ttl>,
+    policies: Option<Vec<String>>,
+    ttl: Option<Ttl>,
+}
+
+impl Param for OlderTokenParams {
+    fn fields(_: &'static str, _: &'static str) -> Vec<Field> {
+        let field = |name, kind, doc| Field { name, doc, kind, secret: false, required: false };
+        vec![
+            field("bound_cidrs", "array", "As 'token_bound_cidrs'."),
+            field("max_ttl", "duration", "As 'token_max_ttl'."),
+            field("num_uses", "integer", "As 'token_num_uses'."),
+            field("period", "duration", "As 'token_period'."),
+            field("policies", "array", "As 'token_policies'."),
+            field("ttl", "duration", "As 'token_ttl'."),
+        ]
+    }
+
+    fn take(_: &'static str, args: &mut Args) -> Result<Self> {
+        Ok(Self {
+            bound_cidrs: Param::take("bound_cidrs", args)?,
+            max_ttl: Param::take("max_ttl", args)?,
+            num_uses: Param::take("num_uses", args)?,
+            period: Param::take("period", args)?,
+            policies: Param::take("policies", args)?,
+            ttl: Param::take("ttl", args)?,
+        })
+    }
+}
+
 impl TokenRules {
+    /// Takes over what a write says under the older names; to be called before [`TokenRules::apply`], so that where both
+    /// are given the newer count, and the whole is checked once.
+    ///
+    /// # Errors
+    /// As [`TokenRules::apply`], for one field.
+    pub fn apply_older(&mut self, p: OlderTokenParams) -> Result<()> {
+        self.assign(TokenParams {
+            bound_cidrs: p.bound_cidrs,
+            max_ttl: p.max_ttl,
+            num_uses: p.num_uses,
+            period: p.period,
+            policies: p.policies,
+            ttl: p.ttl,
+            ..TokenParams::default()
+        })
+    }
+
+    /// Whether a client may log in from where it comes. An unknown address is in no network.
+    pub fn admits(&self, from: Option<IpAddr>) -> bool {
+        within(&self.token_bound_cidrs, from)
+    }
+
+    /// The times of a renewal by these rules.
+    pub fn renewal(&self) -> Renewal {
+        Renewal { ttl: self.token_ttl, max_ttl: self.token_max_ttl, period: self.token_period, ..Renewal::default() }
+    }
+
     /// Takes over what a write says.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a policy `root`, a negative count, times that contradict each other.
     pub fn apply(&mut self, p: TokenParams) -> Result<()> {
+        self.assign(p)?;
+        self.check()
+    }
+
+    fn assign(&mut self, p: TokenParams) -> Result<()> {
         if let Some(v) = p.bound_cidrs {
             self.token_bound_cidrs = v;
         }
@@ -160,7 +230,7 @@ impl TokenRules {
         if let Some(v) = p.kind {
             self.token_type = TokenKind::parse(&v)?;
         }
-        self.check()
+        Ok(())
     }
 
     /// Whether the rules agree with each other.
@@ -221,6 +291,11 @@ impl TokenRules {
     }
 }
 
+/// Whether an address is in one of the networks; no networks are all of them, and an unknown address is in none.
+pub fn within(networks: &[IpNet], from: Option<IpAddr>) -> bool {
+    networks.is_empty() || from.is_some_and(|from| networks.iter().any(|net| net.contains(&from)))
+}
+
 /// A network as the API shows it: a single address without its length.
 pub fn show_network(network: &IpNet) -> String {
     if network.prefix_len() == network.max_prefix_len() { network.addr().to_string() } else { network.to_string() }
@@ -249,6 +324,16 @@ pub fn policy_names(names: Vec<String>) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_without_an_address_is_in_no_network() {
+        let nets: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        for from in [None, "11.0.0.1".parse().ok(), "::1".parse().ok()] {
+            assert!(!within(&nets, from));
+        }
+        assert!(within(&nets, "10.9.9.9".parse().ok()));
+        assert!(within(&[], None));
+    }
 
     #[test]
     fn no_role_gives_root_in_any_spelling() {

@@ -73,6 +73,13 @@ impl Address {
     }
 }
 
+impl Address {
+    /// Path and query.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+}
+
 /// A request.
 #[derive(Clone)]
 pub struct Fetch {

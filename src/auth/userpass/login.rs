@@ -41,9 +41,7 @@ async fn login(cx: Cx<Userpass>, p: Credentials) -> Result<Reply> {
         return Err(Error::invalid("invalid username or password"));
     };
     let rules = &user.rules;
-    if !rules.token_bound_cidrs.is_empty()
-        && !cx.client_addr.is_some_and(|from| rules.token_bound_cidrs.iter().any(|net| net.contains(&from)))
-    {
+    if !rules.admits(cx.client_addr) {
         return Err(Error::Forbidden("permission denied".into()));
     }
     let name = p.username.as_str().to_owned();

@@ -1,0 +1,50 @@
+//! Patterns with `*`, as roles write them: each star stands for any text, also none.
+
+/// Whether a text fits a pattern. The cost is bounded by the product of the lengths; nothing recurses.
+pub fn fits(pattern: &str, text: &str) -> bool {
+    let mut pieces = pattern.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let Some(last) = pieces.next_back() else { return rest.is_empty() };
+    for piece in pieces {
+        match rest.find(piece) {
+            Some(at) => rest = &rest[at + piece.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn a_pattern_covers_the_whole_text() {
+        for (pattern, text) in [
+            ("", "a"),
+            ("a", ""),
+            ("a*", "ba"),
+            ("*a", "ab"),
+            ("a*a", "a"),
+            ("ab*ba", "aba"),
+            ("*x*", "abc"),
+            ("a", "A"),
+        ] {
+            assert!(!fits(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [
+            ("", ""),
+            ("*", ""),
+            ("*", "any"),
+            ("a*", "a"),
+            ("a*c", "abbc"),
+            ("*@x.test", "s@x.test"),
+            ("a**b", "ab"),
+            ("*b*d*", "abcde"),
+            ("a*é", "a-é"),
+        ] {
+            assert!(fits(pattern, text), "{pattern} {text}");
+        }
+    }
+}
