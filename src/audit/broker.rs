@@ -27,7 +27,26 @@ pub struct Released(());
 #[must_use]
 pub struct Begun(Sent);
 
-type Sent = Vec<(Arc<Device>, Ticket)>;
+/// What devices were handed, with the tickets for it.
+struct Sent(Vec<(Arc<Device>, Ticket)>);
+
+impl Sent {
+    fn is_pending(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|(_, ticket)| ticket.is_pending())
+    }
+
+    /// Has the devices write what waits.
+    fn ring(&self) {
+        self.0.iter().filter(|(_, ticket)| ticket.is_pending()).for_each(|(device, _)| device.ring());
+    }
+}
+
+impl Drop for Sent {
+    /// Also when nobody waits any more, because the client has gone away, the lines are written.
+    fn drop(&mut self) {
+        self.ring();
+    }
+}
 
 /// The enabled devices. Entries read them without a lock.
 pub struct Broker {
@@ -151,18 +170,23 @@ impl Broker {
 
     fn submit(&self, stage: Stage, entry: &Entry<'_>) -> Sent {
         let devices = self.devices.load();
-        devices.iter().map(|device| (Arc::clone(device), device.submit(stage, entry))).collect()
+        Sent(devices.iter().map(|device| (Arc::clone(device), device.submit(stage, entry))).collect())
     }
 
     async fn wait(&self, stage: Stage, sent: Sent) -> Result<()> {
-        if sent.is_empty() {
+        if sent.0.is_empty() {
             return Ok(());
+        }
+        if sent.is_pending() {
+            // Whatever else is ready on this thread adds its lines first, and the device is woken once for all.
+            tokio::task::yield_now().await;
+            sent.ring();
         }
         let mut first = true;
         // The first device to write is enough: a slow one holds up itself alone.
         let any = poll_fn(|cx| {
             let mut hope = false;
-            for (device, ticket) in &sent {
+            for (device, ticket) in &sent.0 {
                 match ticket.poll(cx) {
                     Poll::Ready(true) => return Poll::Ready(true),
                     Poll::Ready(false) => {}
@@ -178,9 +202,9 @@ impl Broker {
             return Ok(());
         }
         if written.is_err() {
-            sent.iter().for_each(|(device, ticket)| device.gave_up(ticket));
+            sent.0.iter().for_each(|(device, ticket)| device.gave_up(ticket));
         }
-        Err(unavailable(stage, &sent))
+        Err(unavailable(stage, &sent.0))
     }
 
     fn is_free(&self, config: &DeviceConfig, plan: &Plan) -> Result<()> {

@@ -1,9 +1,10 @@
 //! One audit device: a bounded queue, and a thread that writes what waits in it.
 //!
-//! Callers format their line, copy it to the end of the queue's buffer and wait. The thread takes the whole buffer,
-//! gives an empty one in its place, and writes with one write(2); then all of the batch are told how many of its lines
-//! are in the file. While it writes the next batch gathers, so the busier the server, the fewer calls and switches
-//! for each line.
+//! Callers format their line, copy it to the end of the queue's buffer, ring for the thread and wait. The thread takes the
+//! whole buffer, gives an empty one in its place, and writes with one write(2); then all of the batch are told how many of
+//! its lines are in the file. While it writes the next batch gathers, so the busier the server, the fewer calls and
+//! switches for each line. For the same reason callers ring only after the others that are ready to run have added
+//! their lines: waking the thread costs more than all else that is done for a line.
 //!
 //! Callers never write themselves, although that saves the switch when nothing else waits: write(2) on a throttled
 //! disk or a dead network file system cannot be interrupted, and would hold an async worker for as long as that
@@ -102,7 +103,7 @@ impl Device {
         }
     }
 
-    /// Formats the entry and puts it into the queue.
+    /// Formats the entry and puts it into the queue. It is written once somebody rings.
     pub(super) fn submit(&self, stage: Stage, entry: &Entry<'_>) -> Ticket {
         match (&self.lane, &self.format) {
             (Lane::Thread(shared), Some(format)) => shared.push(&format.line(stage, entry)),
@@ -114,9 +115,20 @@ impl Device {
     /// Puts nothing into the queue: it is done when all before it is.
     pub(super) fn flush(&self) -> Ticket {
         match &self.lane {
-            Lane::Thread(shared) => shared.push(b""),
+            Lane::Thread(shared) => {
+                let ticket = shared.push(b"");
+                shared.ring();
+                ticket
+            }
             Lane::Discard => Ticket::Written,
             Lane::Broken(_) => Ticket::Refused,
+        }
+    }
+
+    /// Wakes the thread, if lines wait and it sleeps.
+    pub(super) fn ring(&self) {
+        if let Lane::Thread(shared) = &self.lane {
+            shared.ring();
         }
     }
 
@@ -212,6 +224,11 @@ pub(super) enum Ticket {
 }
 
 impl Ticket {
+    /// Whether it is not known yet what became of the line.
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self, Self::Waiting(batch, _) if batch.is_pending())
+    }
+
     /// Whether the line is written.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<bool> {
         match self {
@@ -329,13 +346,16 @@ impl Shared {
         queue.bytes.extend_from_slice(line);
         let end = queue.bytes.len();
         queue.ends.push(end);
-        let ticket = Ticket::Waiting(Arc::clone(&queue.batch), queue.ends.len() - 1);
-        let wake = std::mem::take(&mut queue.idle);
+        Ticket::Waiting(Arc::clone(&queue.batch), queue.ends.len() - 1)
+    }
+
+    fn ring(&self) {
+        let mut queue = lock(&self.queue);
+        let wake = !queue.ends.is_empty() && std::mem::take(&mut queue.idle);
         drop(queue);
         if wake {
             self.wake.notify_one();
         }
-        ticket
     }
 
     fn change(&self, f: impl FnOnce(&mut Queue)) {
