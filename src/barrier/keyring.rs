@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::name_cache::NameCache;
 use super::{KEYRING, envelope};
 use crate::base::secret::stored;
-use crate::base::{Error, Result, Rng, Secret, Timestamp};
+use crate::base::{Error, Result, Rng, Secret, Timestamp, limits};
 use crate::crypto::aead::AeadKey;
 use crate::crypto::locked::Locked;
 use crate::crypto::mac;
@@ -27,6 +28,8 @@ pub struct Keyring {
     terms: BTreeMap<u32, Arc<Term>>,
     active: Arc<Term>,
     names: Arc<NameKey>,
+    known_names: Arc<NameCache>,
+    opened_names: Arc<NameCache>,
     names_raw: Arc<Locked<[u8; 64]>>,
     derive: Arc<Locked<[u8; 32]>>,
 }
@@ -76,6 +79,8 @@ impl Keyring {
             terms,
             active,
             names: Arc::new(NameKey::from_bytes(&stored.names)?),
+            known_names: Arc::new(NameCache::new(limits::NAME_CACHE)),
+            opened_names: Arc::new(NameCache::new(limits::FOLDER_CACHE)),
             names_raw: Arc::new(locked(&stored.names)?),
             derive: Arc::new(locked(&stored.derive)?),
         })
@@ -87,8 +92,10 @@ impl Keyring {
         let active = Arc::new(Term::new(number, now, &random(rng, 32))?);
         let mut terms = self.terms.clone();
         terms.insert(number, active.clone());
-        let (names, names_raw) = (self.names.clone(), self.names_raw.clone());
-        Ok(Self { terms, active, names, names_raw, derive: self.derive.clone() })
+        let (names, known_names) = (self.names.clone(), self.known_names.clone());
+        let (names_raw, derive) = (self.names_raw.clone(), self.derive.clone());
+        let opened_names = self.opened_names.clone();
+        Ok(Self { terms, active, names, known_names, opened_names, names_raw, derive })
     }
 
     /// Writes it down, sealed under a root key.
@@ -131,6 +138,16 @@ impl Keyring {
     /// The key of names.
     pub fn names(&self) -> &NameKey {
         &self.names
+    }
+
+    /// Names that were encrypted before.
+    pub fn known_names(&self) -> &NameCache {
+        &self.known_names
+    }
+
+    /// Folders whose names were decrypted before: from the stored form to the key.
+    pub fn opened_names(&self) -> &NameCache {
+        &self.opened_names
     }
 
     /// Whether all keys stay out of swap.

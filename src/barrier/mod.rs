@@ -4,6 +4,7 @@
 
 mod envelope;
 mod keyring;
+mod name_cache;
 mod names;
 mod txn;
 mod view;

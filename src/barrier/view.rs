@@ -1,6 +1,6 @@
 //! A part of the store, seen through the barrier: keys below one prefix, values as what they are.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
@@ -13,26 +13,19 @@ use crate::storage::{Snapshot, Version};
 pub struct View {
     barrier: Arc<Barrier>,
     prefix: Key,
-    /// The prefix as it is stored: names never change, so it is made once for all copies of a view.
-    sealed: Arc<OnceLock<String>>,
     guard: Option<Key>,
 }
 
 impl View {
     /// The whole store.
     pub(super) fn root(barrier: Arc<Barrier>) -> Self {
-        Self { barrier, prefix: Key::default(), sealed: Arc::default(), guard: None }
+        Self { barrier, prefix: Key::default(), guard: None }
     }
 
     /// What lies below these names.
     #[must_use]
     pub fn sub(&self, path: &str) -> Self {
-        Self {
-            barrier: self.barrier.clone(),
-            prefix: self.prefix.clone().join(path),
-            sealed: Arc::default(),
-            guard: self.guard.clone(),
-        }
+        Self { barrier: self.barrier.clone(), prefix: self.prefix.clone().join(path), guard: self.guard.clone() }
     }
 
     /// The same, whose batches succeed only while this key (from the top of the store) exists.
@@ -74,16 +67,9 @@ impl View {
 
     fn read_once<R>(&self, f: &mut impl FnMut(&Reading<'_>) -> Result<R>) -> Result<R> {
         let keys = self.barrier.keys()?;
-        let prefix = match self.sealed.get() {
-            Some(prefix) => prefix,
-            None => {
-                let prefix = names::seal_key(&keys, &self.prefix)?;
-                self.sealed.get_or_init(|| prefix)
-            }
-        };
         let mut answer = None;
         self.barrier.storage().read(&mut |snapshot| {
-            answer = Some(f(&Reading { snapshot, keys: &keys, prefix })?);
+            answer = Some(f(&Reading { snapshot, keys: &keys, prefix: &self.prefix })?);
             Ok(())
         })?;
         answer.ok_or_else(|| Error::internal("a snapshot was not read"))
@@ -115,7 +101,7 @@ impl View {
 pub struct Reading<'a> {
     snapshot: &'a dyn Snapshot,
     keys: &'a Keyring,
-    prefix: &'a str,
+    prefix: &'a Key,
 }
 
 impl Reading<'_> {
@@ -132,7 +118,7 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn versioned<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<(Version, T)>> {
-        let place = names::seal_segments(self.keys, self.prefix, key.segments())?;
+        let place = names::seal_below(self.keys, self.prefix, key)?;
         let Some(row) = self.snapshot.get(&place)? else { return Ok(None) };
         Ok(Some((row.version, decode(&envelope::open(self.keys, &place, &row.value)?)?)))
     }
@@ -142,7 +128,7 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn list(&self, folder: &Key) -> Result<Vec<String>> {
-        let place = names::seal_segments(self.keys, self.prefix, folder.segments())?;
+        let place = names::seal_below(self.keys, self.prefix, folder)?;
         let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
         let mut names = Vec::new();
         let mut after = String::new();
@@ -169,7 +155,7 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn first<T: DeserializeOwned>(&self, folder: &Key, limit: usize) -> Result<Vec<(Key, T)>> {
-        let place = names::seal_segments(self.keys, self.prefix, folder.segments())?;
+        let place = names::seal_below(self.keys, self.prefix, folder)?;
         let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
         let mut found = Vec::new();
         for (stored, row) in self.snapshot.scan(&prefix, "", limit)? {
@@ -184,7 +170,7 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn first_keys(&self, folder: &Key, limit: usize) -> Result<Vec<Key>> {
-        let place = names::seal_segments(self.keys, self.prefix, folder.segments())?;
+        let place = names::seal_below(self.keys, self.prefix, folder)?;
         let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
         let rows = self.snapshot.scan(&prefix, "", limit)?;
         Ok(rows.iter().filter_map(|(s, _)| names::open_below(self.keys, &place, &s[prefix.len()..])).collect())

@@ -5,7 +5,7 @@ use std::fmt;
 use super::time::{Timestamp, nanoseconds};
 
 /// Marks a segment that stays readable in storage, since its order counts.
-const ORDERED: char = '\u{1}';
+pub const ORDERED: char = '\u{1}';
 
 /// Segments joined by slashes. A segment is a name, which the barrier encrypts, or an ordered number, which it leaves.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -36,6 +36,14 @@ pub const FEED_COMMITS: usize = 4096;
 pub const CONFLICT_RETRIES: usize = 24;
 /// Slots of the session cache: three times the clients of the model user, a few MiB at most.
 pub const SESSION_SLOTS: usize = 4096;
+/// Folders of the store whose decrypted names are kept, for what is told of changes.
+pub const FOLDER_CACHE: usize = 256;
+/// Compiled policies that sessions share: one for each role and entity at work, a MiB or two.
+pub const SHARED_ACLS: usize = 512;
+/// Rows of the store that are kept as they lie there: at some 700 bytes each, and 1.3 KiB at most, a few MiB.
+pub const ROW_CACHE: usize = 8192;
+/// Keys whose encrypted names are kept: at some 300 bytes each a good MiB.
+pub const NAME_CACHE: usize = 4096;
 /// Entities and their policies that a node keeps at hand.
 pub const MOUNTS: usize = 10_000;
 /// Most policies of one token.

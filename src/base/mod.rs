@@ -26,3 +26,8 @@ pub use time::{Clock, Timestamp, Ttl};
 
 /// A boxed future, for traits that are used as objects.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn std::future::Future<Output = T> + Send + 'a>>;
+
+/// Whether a value is as by default: such fields need not be written down where `#[serde(default)]` reads them.
+pub fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}

@@ -116,7 +116,8 @@ pub trait TaskLock: Send + Sync {
 
 /// A backend.
 pub trait Storage: Send + Sync + 'static {
-    /// Runs `f` on a consistent snapshot. Synchronous: never held across an await.
+    /// Runs `f` on a consistent snapshot, perhaps more than once: the last time counts. Synchronous: never held across
+    /// an await.
     ///
     /// # Errors
     /// What `f` answers, or [`crate::base::Error::Internal`] when the store cannot be read.

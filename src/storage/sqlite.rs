@@ -5,6 +5,7 @@
 
 mod file;
 mod reader;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -23,6 +24,7 @@ use super::{Batch, Changes, Snapshot, Storage, TaskLock, UpdateFn, Version, batc
 use crate::base::{BoxFuture, Error, Result, limits};
 use file::Place;
 use reader::Pool;
+use rows::Rows;
 use writer::{Job, Work, Writer};
 
 /// A store in a file of this machine, used by this process alone.
@@ -38,8 +40,10 @@ pub struct Sqlite {
 
 /// What the writer tells everyone else.
 struct Told {
+    /// The last commit that is published: rows that it changed are no longer at hand.
     position: AtomicU64,
     feed: Feed,
+    rows: Rows,
     /// How many of the next commits shall fail.
     #[cfg(test)]
     faults: std::sync::atomic::AtomicUsize,
@@ -60,15 +64,16 @@ impl Sqlite {
         let (failing, failed) = watch::channel(false);
         let connection = place.writing()?;
         let position = file::position(&connection).map_err(|cause| place.refuse(cause))?;
-        let readers = Pool::open(&place)?;
         let told = Arc::new(Told {
             position: AtomicU64::new(position),
             feed: Feed::new(position),
+            rows: Rows::new(),
             #[cfg(test)]
             faults: std::sync::atomic::AtomicUsize::new(0),
             #[cfg(test)]
             pages: std::sync::atomic::AtomicUsize::new(0),
         });
+        let readers = Pool::open(&place, Arc::clone(&told))?;
         let writer = Writer::new(place, connection, waiting, Arc::clone(&told), failing)?;
         let writer = std::thread::Builder::new().name("store".into()).spawn(move || writer.run())?;
         Ok(Self { jobs: Some(jobs), writer: Some(writer), readers, told, failed, tasks: Tasks::default() })

@@ -1,15 +1,22 @@
 //! Reading: connections that wait in a lock-free queue, and the snapshot that one of them is for a while.
+//!
+//! A read begins without a connection, at the position that was published last, and takes the rows at hand (`rows.rs`).
+//! Only the first one that is not there begins a snapshot of the file. That is of the same position most of the time; if
+//! not, and rows at hand were given out already, the reading function runs again, on the file's snapshot from the start.
 
+use std::cell::{Cell, OnceCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
 use super::super::children::{child, past};
-use super::super::{Row, Snapshot};
+use super::super::{Row, Snapshot, Version};
+use super::Told;
 use super::file::{Place, number};
+use super::rows::Rows;
 use crate::base::{Error, Result};
 
 /// Connections beside one for each core: for reads of the blocking pool.
@@ -24,6 +31,7 @@ const WAITS: usize = 1000;
 
 /// The connections that read.
 pub struct Pool {
+    told: Arc<Told>,
     idle: ArrayQueue<Connection>,
     waiting: AtomicUsize,
     gate: Mutex<()>,
@@ -32,22 +40,26 @@ pub struct Pool {
 
 impl Pool {
     /// Opens all of them.
-    pub fn open(place: &Place) -> Result<Self> {
+    pub fn open(place: &Place, told: Arc<Told>) -> Result<Self> {
         let size = std::thread::available_parallelism().map_or(1, usize::from) + SPARE;
         let idle = ArrayQueue::new(size);
         for _ in 0..size {
             // It cannot be full: it has room for as many as are opened.
             let _ = idle.push(place.reading((CACHE_ALL / size).clamp(CACHE_LEAST, CACHE_MOST))?);
         }
-        Ok(Self { idle, waiting: AtomicUsize::new(0), gate: Mutex::new(()), freed: Condvar::new() })
+        Ok(Self { told, idle, waiting: AtomicUsize::new(0), gate: Mutex::new(()), freed: Condvar::new() })
     }
 
-    /// Runs `f` on a snapshot.
+    /// Runs `f` on a snapshot; perhaps twice, of which the second time counts.
     pub fn read(&self, f: &mut dyn FnMut(&dyn Snapshot) -> Result<()>) -> Result<()> {
-        let borrowed = Borrowed { pool: self, connection: Some(self.take()?) };
-        let Some(connection) = &borrowed.connection else { return Err(Error::internal("no connection")) };
-        run(connection, "BEGIN DEFERRED")?;
-        f(&View(connection))
+        let view = View::at(self, self.told.position.load(Ordering::Acquire));
+        let answer = f(&view);
+        if !view.torn.get() {
+            return answer;
+        }
+        view.torn.set(false);
+        view.given.set(false);
+        f(&view)
     }
 
     /// Closes those that are idle.
@@ -96,15 +108,75 @@ impl Drop for Borrowed<'_> {
     }
 }
 
-struct View<'a>(&'a Connection);
+/// One snapshot: of the rows at hand, until the file is needed.
+struct View<'a> {
+    pool: &'a Pool,
+    file: OnceCell<Borrowed<'a>>,
+    position: Cell<Version>,
+    /// Whether rows at hand may be given out: not at a position that is not published yet.
+    at_hand: Cell<bool>,
+    /// Whether any was.
+    given: Cell<bool>,
+    /// Whether what was given out does not belong to the snapshot of the file.
+    torn: Cell<bool>,
+}
 
-impl Snapshot for View<'_> {
-    fn get(&self, key: &str) -> Result<Option<Row>> {
-        let mut statement = prepare(self.0, "SELECT version, value FROM entries WHERE key = ?1")?;
+impl<'a> View<'a> {
+    fn at(pool: &'a Pool, position: Version) -> Self {
+        Self {
+            pool,
+            file: OnceCell::new(),
+            position: Cell::new(position),
+            at_hand: Cell::new(true),
+            given: Cell::new(false),
+            torn: Cell::new(false),
+        }
+    }
+
+    /// The file's snapshot, begun now if it was not before.
+    fn file(&self) -> Result<&Connection> {
+        if self.file.get().is_none() {
+            let borrowed = Borrowed { pool: self.pool, connection: Some(self.pool.take()?) };
+            let Some(connection) = &borrowed.connection else { return Err(Error::internal("no connection")) };
+            run(connection, "BEGIN DEFERRED")?;
+            let position = position(connection)?;
+            let _ = self.file.set(borrowed);
+            self.torn.set(self.given.get() && position != self.position.get());
+            self.position.set(position);
+            self.at_hand.set(self.pool.told.position.load(Ordering::Acquire) >= position);
+        }
+        if self.torn.get() {
+            // Seen by nobody: `Pool::read` runs the function again, whatever it makes of this.
+            return Err(Error::Conflict);
+        }
+        let connection = self.file.get().and_then(|borrowed| borrowed.connection.as_ref());
+        connection.ok_or_else(|| Error::internal("no connection"))
+    }
+
+    fn look_up(&self, key: &str) -> Result<Option<Row>> {
+        let mut statement = prepare(self.file()?, "SELECT version, value FROM entries WHERE key = ?1")?;
         statement
             .query_row([key], |row| Ok(Row { version: number(row, 0)?, value: row.get(1)? }))
             .optional()
             .map_err(read)
+    }
+}
+
+impl Snapshot for View<'_> {
+    fn get(&self, key: &str) -> Result<Option<Row>> {
+        if self.at_hand.get() {
+            let seen = self.pool.told.rows.seen(key);
+            if let Some(row) = Rows::find(&seen, key, self.position.get()) {
+                self.given.set(true);
+                return Ok(row.clone());
+            }
+            let row = self.look_up(key)?;
+            if self.at_hand.get() {
+                self.pool.told.rows.offer(&seen, key, row.as_ref(), self.position.get());
+            }
+            return Ok(row);
+        }
+        self.look_up(key)
     }
 
     fn scan(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Row)>> {
@@ -114,7 +186,8 @@ impl Snapshot for View<'_> {
             after => next(after),
         };
         let mut found = Vec::new();
-        let mut statement = prepare(self.0, "SELECT key, version, value FROM entries WHERE key >= ?1 ORDER BY key")?;
+        let mut statement =
+            prepare(self.file()?, "SELECT key, version, value FROM entries WHERE key >= ?1 ORDER BY key")?;
         let mut rows = statement.query([from]).map_err(read)?;
         while found.len() < limit {
             let Some(row) = rows.next().map_err(read)? else { break };
@@ -131,7 +204,7 @@ impl Snapshot for View<'_> {
     fn children(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<String>> {
         let mut found = Vec::new();
         let mut place = past(prefix, after);
-        let mut statement = prepare(self.0, "SELECT key FROM entries WHERE key >= ?1 ORDER BY key")?;
+        let mut statement = prepare(self.file()?, "SELECT key FROM entries WHERE key >= ?1 ORDER BY key")?;
         while found.len() < limit {
             let from = if place.1 { place.0 } else { next(&place.0) };
             let mut rows = statement.query([from]).map_err(read)?;
@@ -162,6 +235,12 @@ fn prepare<'a>(connection: &'a Connection, sql: &str) -> Result<CachedStatement<
 
 fn run(connection: &Connection, sql: &str) -> Result<()> {
     prepare(connection, sql)?.execute([]).map(|_| ()).map_err(read)
+}
+
+/// The position of the snapshot that has just begun.
+fn position(connection: &Connection) -> Result<Version> {
+    let mut statement = prepare(connection, "SELECT position FROM meta WHERE one = 1")?;
+    statement.query_row([], |row| number(row, 0)).map_err(read)
 }
 
 fn read(cause: rusqlite::Error) -> Error {

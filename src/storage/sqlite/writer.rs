@@ -110,6 +110,10 @@ impl Writer {
             Ok(()) => {
                 if !group.commits.is_empty() {
                     self.failures = 0;
+                    // Before the position is published: see `rows.rs`.
+                    for commit in &group.commits {
+                        commit.keys.iter().for_each(|key| self.told.rows.forget(key, commit.version));
+                    }
                     self.told.position.store(self.position, Ordering::Release);
                     self.told.feed.push(group.commits);
                 }
@@ -234,6 +238,7 @@ impl Writer {
         let connection = self.place.writing()?;
         let found = file::position(&connection).map_err(|cause| self.place.refuse(cause))?;
         self.position = self.position.max(found);
+        self.told.rows.clear(self.position);
         self.told.position.store(self.position, Ordering::Release);
         self.told.feed.lose(self.position);
         #[cfg(test)]
