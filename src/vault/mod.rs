@@ -2,6 +2,7 @@
 //!
 //! Whoever holds a [`Vault`] is unsealed: it can only be built from an open [`Barrier`].
 
+mod acls;
 mod background;
 mod caches;
 mod epochs;
@@ -56,6 +57,7 @@ pub struct Vault {
     audit: Arc<Broker>,
     policies: policies::Policies,
     sessions: sessions::Sessions,
+    acls: acls::Acls,
     epochs: epochs::Epochs,
     control: Arc<dyn Control>,
     handles: Handles,
@@ -113,6 +115,7 @@ impl Vault {
             Self {
                 policies: policies::Policies::new(barrier.view()),
                 sessions: sessions::Sessions::default(),
+                acls: acls::Acls::default(),
                 epochs: epochs::Epochs::default(),
                 barrier,
                 clock,

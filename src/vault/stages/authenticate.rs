@@ -10,6 +10,7 @@ use crate::identity::Entity;
 use crate::policy::{Acl, Fact, Facts, Field, NoFacts, Policy};
 use crate::token::{Kind, Token, Tokens, Use};
 use crate::vault::Vault;
+use crate::vault::acls::Source;
 use crate::vault::sessions::{Session, Sessions};
 
 /// A request that knows who asks.
@@ -108,24 +109,32 @@ impl Vault {
         let mut names = [token.policies.clone(), identity_policies.clone()].concat();
         names.sort_unstable();
         names.dedup();
-        let acl = if token.is_root() {
-            Acl::compile(&[Arc::new(Policy::root())], &NoFacts)
-        } else {
+        let compile = || {
+            if token.is_root() {
+                return Ok(Acl::compile(&[Arc::new(Policy::root())], &NoFacts));
+            }
             let mut policies = Vec::new();
             for name in names.iter().filter(|name| *name != "root") {
                 policies.extend(self.policies.get(name, through)?);
             }
-            match &entity {
+            Ok(match &entity {
                 Some(entity) => Acl::compile(&policies, &Known(entity)),
                 None => Acl::compile(&policies, &NoFacts),
-            }
+            })
+        };
+        // Root is `root` alone: a token that only names it has other rules than one that is it.
+        let acl = if through || token.is_root() {
+            Arc::new(compile()?)
+        } else {
+            let (names, entity_id) = (names.clone(), token.entity_id.clone());
+            self.acls.of(Source { names, policy_epoch, entity_id, identity_epoch }, compile)?
         };
         let caller = Arc::new(caller(&token, &names));
         Ok(Session {
             token: Arc::new(token),
             policies: names,
             identity_policies,
-            acl: Arc::new(acl),
+            acl,
             policy_epoch,
             identity_epoch,
             caller,
