@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::token_rules::TokenKind;
 use crate::barrier::Txn;
 use crate::base::json::Map;
-use crate::base::{Json, Ttl};
+use crate::base::{Json, Ttl, is_default};
 
 /// An answer, and the change to commit before it is given.
 pub struct Reply {
@@ -81,35 +81,49 @@ pub struct Alias {
 #[serde(default)]
 pub struct Login {
     /// The name that logs show; the vault puts the mount's in front.
+    #[serde(skip_serializing_if = "is_default")]
     pub display_name: String,
     /// The policies that the method gives.
+    #[serde(skip_serializing_if = "is_default")]
     pub policies: Vec<String>,
     /// Without the policy `default`.
+    #[serde(skip_serializing_if = "is_default")]
     pub no_default_policy: bool,
     /// What the token carries for people.
+    #[serde(skip_serializing_if = "is_default")]
     pub metadata: BTreeMap<String, String>,
     /// Who it is, for identity.
+    #[serde(skip_serializing_if = "is_default")]
     pub alias: Option<Alias>,
     /// The groups that the method counts it among, by the names that group aliases of its mount have. The vault makes the
     /// entity a member of exactly those external groups of this mount.
     pub groups: Vec<String>,
     /// 0 for the mount's default.
+    #[serde(skip_serializing_if = "is_default")]
     pub ttl: Ttl,
     /// 0 for the mount's.
+    #[serde(skip_serializing_if = "is_default")]
     pub max_ttl: Ttl,
     /// A hard end; 0 for none.
+    #[serde(skip_serializing_if = "is_default")]
     pub explicit_max_ttl: Ttl,
     /// For tokens that live as long as they are renewed; 0 for none.
+    #[serde(skip_serializing_if = "is_default")]
     pub period: Ttl,
     /// 0 for no count.
+    #[serde(skip_serializing_if = "is_default")]
     pub num_uses: u64,
     /// Where the token may be used from; empty for anywhere.
+    #[serde(skip_serializing_if = "is_default")]
     pub bound_cidrs: Vec<IpNet>,
     /// Service, batch, or as the mount says.
+    #[serde(skip_serializing_if = "is_default")]
     pub kind: TokenKind,
     /// Whether it can be renewed.
+    #[serde(skip_serializing_if = "is_default")]
     pub renewable: bool,
     /// What the method needs to renew it.
+    #[serde(skip_serializing_if = "is_default")]
     pub internal: Json,
     /// For tokens made by tokens; the vault takes it from `auth/token/` alone.
     #[serde(skip)]

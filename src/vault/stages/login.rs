@@ -105,10 +105,13 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
                     .map_err(Error::internal)
                     .and_then(|text| crate::base::Json::parse(text.as_bytes()))?;
             }
-            let text = child.and_then(|c| c.text).unwrap_or_else(|| Tokens::new_text(vault.rng.as_ref()));
+            let chosen = child.and_then(|c| c.text);
+            // One that is drawn is not looked for: its rows expect that there is none.
+            let may_exist = chosen.is_some();
+            let text = chosen.unwrap_or_else(|| Tokens::new_text(vault.rng.as_ref()));
             token.id = vault.tokens.digest(&text);
             token.accessor = Tokens::new_accessor(vault.rng.as_ref());
-            if vault.tokens.get(&token.id)?.is_some() {
+            if may_exist && vault.tokens.get(&token.id)?.is_some() {
                 return Err(Error::invalid("cannot create a token with a duplicate ID"));
             }
             rows.push(vault.tokens.create(&token)?);
