@@ -82,26 +82,23 @@ impl Format {
     pub fn certified(self, certified: &Certified, issuer: &Issuer) -> Result<Map> {
         let mut data = Map::new();
         let certificate = &certified.certificate;
-        let chain = issuer.chain.iter().map(|pem| Certificate::from_pem(pem)).collect::<Result<Vec<_>, _>>()?;
-        let issuing = Certificate::from_pem(&issuer.certificate)?;
-        let root = |one: &Certificate| one.subject() == one.issuer();
-        let kept: Vec<&Certificate> = chain.iter().filter(|one| !self.without_roots || !root(one)).collect();
-        data.insert("issuing_ca".into(), self.one(&issuing)?);
-        let shown = kept.iter().map(|one| self.one(one)).collect::<Result<Vec<_>>>()?;
+        let chain = issuer.chain.iter().filter(|pem| !self.without_roots || !is_root(pem));
+        // As it is stored is as it is shown: nothing is parsed and written again for every certificate that is issued.
+        let chain: Vec<String> = chain.map(|pem| trimmed(pem.clone())).collect();
+        data.insert("issuing_ca".into(), self.stored(&trimmed(issuer.certificate.clone()))?);
+        let shown = chain.iter().map(|pem| self.stored(pem)).collect::<Result<Vec<_>>>()?;
         data.insert("ca_chain".into(), Json::Array(shown));
         data.insert("serial_number".into(), certificate.serial_text().into());
         data.insert("expiration".into(), certificate.not_after().as_second().into());
-        let mut bundle = Vec::new();
-        if let Some(key) = &certified.key {
-            bundle.push(self.add_key(key, &mut data)?);
-        }
-        bundle.push(trimmed(certificate.pem()?));
-        for one in kept.iter().filter(|one| **one != certificate) {
-            bundle.push(trimmed(one.pem()?));
-        }
+        let key = certified.key.as_ref().map(|key| self.add_key(key, &mut data)).transpose()?;
         let text = match self.form {
-            Form::Bundle => Json::from(bundle.join("\n")),
             Form::Pem | Form::Der => self.one(certificate)?,
+            Form::Bundle => {
+                let own = trimmed(certificate.pem()?);
+                let above = chain.into_iter().filter(|pem| *pem != own);
+                let bundle: Vec<String> = key.into_iter().chain([own.clone()]).chain(above).collect();
+                bundle.join("\n").into()
+            }
         };
         data.insert("certificate".into(), text);
         Ok(data)
@@ -144,6 +141,14 @@ impl Format {
         Ok(pem)
     }
 
+    /// A certificate that is kept as PEM.
+    fn stored(self, pem: &str) -> Result<Json> {
+        Ok(match self.form {
+            Form::Der => STANDARD.encode(der_of(pem)?).into(),
+            Form::Pem | Form::Bundle => pem.into(),
+        })
+    }
+
     fn one(self, certificate: &Certificate) -> Result<Json> {
         Ok(match self.form {
             Form::Der => STANDARD.encode(certificate.der()).into(),
@@ -155,6 +160,11 @@ impl Format {
 /// The API's word for a kind of key.
 pub const fn key_word(kind: KeyKind) -> &'static str {
     kind.name()
+}
+
+/// Whether a certificate in PEM names itself as its issuer. What cannot be read is none.
+fn is_root(pem: &str) -> bool {
+    Certificate::from_pem(pem).is_ok_and(|one| one.subject() == one.issuer())
 }
 
 /// Without the newline at the end.
