@@ -83,6 +83,33 @@ pub fn is_outdated(hash: &str) -> bool {
     }
 }
 
+/// What one check against this hash costs. `None` for what is no hash, against which nothing is computed.
+pub fn cost(hash: &str) -> Option<Cost> {
+    Some(match Stored::of(hash)? {
+        Stored::Argon2(hash) => {
+            let params = Params::try_from(&*hash).ok()?;
+            Cost::Argon2 { kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() }
+        }
+        Stored::Bcrypt(hash) => Cost::Bcrypt(hash.split('$').nth(2)?.parse().ok()?),
+    })
+}
+
+/// The work of one check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Argon2id.
+    Argon2 {
+        /// Memory, in KiB.
+        kib: u32,
+        /// Passes over it.
+        passes: u32,
+        /// Lanes.
+        lanes: u32,
+    },
+    /// Bcrypt: two to this power rounds.
+    Bcrypt(u32),
+}
+
 enum Stored<'a> {
     Argon2(Box<PasswordHash>),
     Bcrypt(&'a str),
@@ -131,6 +158,10 @@ mod tests {
         assert!(check_hash(DUMMY).is_ok());
         assert!(!is_outdated(DUMMY));
         assert!(!verify(&"anything".into(), DUMMY));
+        let own = hash(&"x".into(), &Seeded::new(1)).unwrap();
+        assert_eq!(cost(DUMMY), cost(&own));
+        assert_eq!(cost(&own), Some(Cost::Argon2 { kib: MEMORY_KIB, passes: PASSES, lanes: LANES }));
+        assert_eq!(cost("none"), None);
     }
 
     #[test]
@@ -142,6 +173,7 @@ mod tests {
             assert!(verify(&"s3cret".into(), &stored), "{stored}");
             assert!(!verify(&"s3creT".into(), &stored));
             assert!(is_outdated(&stored));
+            assert_eq!(cost(&stored), Some(Cost::Bcrypt(4)));
         }
         assert!(check_hash(&format!("$2a${tail}")).is_ok());
         assert!(check_hash(&format!("$2x${tail}")).is_err());

@@ -16,12 +16,24 @@ const WAITING: usize = 512;
 pub struct Hashing {
     work: Arc<Semaphore>,
     room: Arc<Semaphore>,
+    /// What each check cost.
+    #[cfg(test)]
+    checks: std::sync::Mutex<Vec<Option<password::Cost>>>,
 }
 
 impl Hashing {
     /// Idle.
     pub fn new() -> Self {
-        Self { work: Arc::new(Semaphore::new(AT_ONCE)), room: Arc::new(Semaphore::new(WAITING)) }
+        Self::with(AT_ONCE, WAITING)
+    }
+
+    fn with(at_once: usize, waiting: usize) -> Self {
+        Self {
+            work: Arc::new(Semaphore::new(at_once)),
+            room: Arc::new(Semaphore::new(waiting)),
+            #[cfg(test)]
+            checks: std::sync::Mutex::default(),
+        }
     }
 
     /// Hashes a password.
@@ -38,11 +50,9 @@ impl Hashing {
     /// # Errors
     /// [`Error::Unavailable`] if too many wait.
     pub async fn verify(&self, password: Secret<String>, hash: Option<Secret<String>>) -> Result<bool> {
-        self.run(move || {
-            let fits = password::verify(&password, hash.as_ref().map_or(password::DUMMY, |h| h.reveal()));
-            fits && hash.is_some()
-        })
-        .await
+        #[cfg(test)]
+        self.checks.lock().unwrap().push(password::cost(against(hash.as_ref())));
+        self.run(move || password::verify(&password, against(hash.as_ref())) && hash.is_some()).await
     }
 
     async fn run<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Result<T> {
@@ -62,6 +72,11 @@ impl Hashing {
     }
 }
 
+/// The hash that a password is checked against: of somebody unknown, one that nothing fits.
+fn against(hash: Option<&Secret<String>>) -> &str {
+    hash.map_or(password::DUMMY, |hash| hash.reveal())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,7 +93,22 @@ mod tests {
 
     #[tokio::test]
     async fn who_finds_no_room_is_sent_away() {
-        let hashing = Hashing { work: Arc::new(Semaphore::new(1)), room: Arc::new(Semaphore::new(0)) };
+        let hashing = Hashing::with(1, 0);
         assert_eq!(hashing.verify("p".into(), None).await.unwrap_err().status(), 503);
+    }
+    /// Whoever asks with any name and any password has exactly one check computed, of equal memory and passes: how long an
+    /// answer takes does not tell who exists.
+    #[tokio::test]
+    async fn a_stranger_costs_the_same_work_as_a_user() {
+        let hashing = Hashing::new();
+        let hash = hashing.hash("p".into(), Arc::new(SystemRng::new())).await.unwrap();
+        let asked = [("p", Some(hash.clone())), ("q", Some(hash)), ("p", None), ("q", None)];
+        for (count, (password, hash)) in asked.into_iter().enumerate() {
+            hashing.verify(password.into(), hash).await.unwrap();
+            assert_eq!(hashing.checks.lock().unwrap().len(), count + 1);
+        }
+        let own =
+            password::Cost::Argon2 { kib: password::MEMORY_KIB, passes: password::PASSES, lanes: password::LANES };
+        assert!(hashing.checks.lock().unwrap().iter().all(|cost| *cost == Some(own)));
     }
 }
