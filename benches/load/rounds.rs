@@ -14,6 +14,8 @@ use crate::server::{Axum, Place, Server, commits};
 use crate::setup::{Requests, Setup};
 use crate::{Result, agent, crowd, limits};
 
+/// How long after the last request memory is measured.
+const AFTER: Duration = Duration::from_secs(5);
 /// How often a start is timed.
 const STARTS: usize = 5;
 
@@ -188,6 +190,8 @@ async fn slowed(options: &Options, report: &mut Report) -> Result<()> {
     if options.wants("crowd") {
         crowds(options, "461 clients at once, slowed", &server, &setup, report).await?;
     }
+    // After the load, as it says: a moment later, not in the crowd.
+    tokio::time::sleep(AFTER).await;
     memory(report, "server after slowed load", server.child.memory()?, Goal::Most(60.0));
     match server.stop()? {
         Some(0) | None => Err("the slowing library slowed nothing: the server flushes by other means".into()),

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -64,6 +65,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, dev: 
         let tls = config.listeners.first().is_some_and(|l| l.tls != Tls::Disabled);
         dev.prepare(&node, rng.as_ref(), address, tls).await?;
     }
+    tokio::spawn(give_back(clock.clone()));
     let _ = writeln!(out, "==> warifu server started! Log data will stream in below:\n");
     let _ = out.flush();
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
@@ -82,6 +84,17 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, dev: 
         let _ = std::fs::remove_file(path);
     }
     Ok(())
+}
+
+/// How often free memory goes back to the system.
+const GIVE_BACK: Duration = Duration::from_secs(2);
+
+/// Gives free memory back now and then: a crowd that came and went must not cost for ever.
+async fn give_back(clock: Arc<dyn Clock>) {
+    loop {
+        clock.sleep(GIVE_BACK).await;
+        let _ = tokio::task::spawn_blocking(crate::base::wipe::give_back).await;
+    }
 }
 
 /// The store that the configuration names, and the word that it failed for good.
