@@ -130,6 +130,10 @@ fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Ttl>> {
 
 /// Reads the body within its limits of size and time.
 async fn read(incoming: Incoming, headers: &HeaderMap, connection: &Connection) -> Result<Vec<u8>> {
+    // Most reads bring none: they need no timer.
+    if hyper::body::Body::is_end_stream(&incoming) {
+        return Ok(Vec::new());
+    }
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let whole = collect(incoming, announced.unwrap_or(0), connection.rules.max_request_size);
     match tokio::time::timeout(connection.rules.read_timeout, whole).await {
