@@ -108,3 +108,19 @@ pub const ROLE_CONDITIONS: usize = 256;
 pub const OIDC_STATE_SECONDS: u64 = 300;
 /// Expired states that one new login sweeps away: more than one, so that none are left to grow.
 pub const OIDC_SWEEP: usize = 8;
+/// Aliases of one entity: one for each auth mount, which are few.
+pub const ENTITY_ALIASES: usize = 256;
+/// Entities that one request merges or deletes: each is some ten rows of one commit.
+pub const ENTITIES_AT_ONCE: usize = 500;
+/// Entities that one has taken in.
+pub const ENTITIES_MERGED: usize = 1000;
+/// Members that one write of a group names: two rows of one commit each.
+pub const GROUP_MEMBERS: usize = 10_000;
+/// Groups that are members of one group.
+pub const GROUP_GROUPS: usize = 500;
+/// Groups that are walked through for one entity, upwards or downwards.
+pub const GROUP_WALK: usize = 1000;
+/// Members that a group shows.
+pub const GROUP_LISTED: usize = 1_000_000;
+/// Ids of one list that come with what is known of each; of longer ones a client reads those it wants.
+pub const LISTED_WITH_INFO: usize = 10_000;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Vault, milliseconds};
 use crate::base::{Key, Result};
+use crate::identity::keys::Concern;
 use crate::storage::Changes;
 use crate::{identity, mount, system, token};
 
@@ -22,8 +23,10 @@ impl Vault {
             mounts |= *key == mount::table_key();
             audit |= *key == system::audit::key();
             policies |= system::policies::owns(key);
-            if let Some(entity) = identity::entity_of(key) {
-                self.epochs.advance(entity);
+            match identity::keys::concern(key) {
+                Some(Concern::Entity(entity)) => self.epochs.advance(entity),
+                Some(Concern::Everyone) => self.epochs.advance_groups(),
+                None => {}
             }
         }
         if policies {
@@ -41,6 +44,7 @@ impl Vault {
     fn forget_all(&self) -> Result<()> {
         self.sessions.clear();
         self.policies.forget();
+        self.epochs.advance_groups();
         self.reload_mounts()?;
         self.reload_audit()
     }

@@ -1,4 +1,4 @@
-//! How often entities have changed: what was compiled under another number is compiled again.
+//! How often entities and groups have changed: what was compiled under another number is compiled again.
 //!
 //! Entities share a fixed number of counters. A stranger's change then costs a compilation now and then, and nothing else.
 
@@ -7,18 +7,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const COUNTERS: usize = 4096;
 
 /// The counters.
-pub struct Epochs(Box<[AtomicU64]>);
+pub struct Epochs {
+    entities: Box<[AtomicU64]>,
+    groups: AtomicU64,
+}
 
 impl Default for Epochs {
     fn default() -> Self {
-        Self((0..COUNTERS).map(|_| AtomicU64::new(0)).collect())
+        Self { entities: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(), groups: AtomicU64::new(0) }
     }
 }
 
 impl Epochs {
-    /// The number of an entity; that of the empty id never changes.
+    /// The number of an entity, its groups counted; that of the empty id never changes. Both parts only grow, so their sum
+    /// stays the same only if both do.
     pub fn of(&self, entity: &str) -> u64 {
-        if entity.is_empty() { 0 } else { self.counter(entity).load(Ordering::SeqCst) }
+        if entity.is_empty() {
+            return 0;
+        }
+        self.counter(entity).load(Ordering::SeqCst).wrapping_add(self.groups.load(Ordering::SeqCst))
+    }
+
+    /// Counts a change of a group: it may be anybody's.
+    pub fn advance_groups(&self) {
+        self.groups.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Counts a change of an entity.
@@ -28,6 +40,6 @@ impl Epochs {
 
     fn counter(&self, entity: &str) -> &AtomicU64 {
         let hash = entity.bytes().fold(0usize, |h, b| h.wrapping_mul(31).wrapping_add(usize::from(b)));
-        &self.0[hash % COUNTERS]
+        &self.entities[hash % COUNTERS]
     }
 }

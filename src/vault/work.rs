@@ -5,6 +5,7 @@ use super::stages::{describe, effective_ttl, entry_of, own_frame};
 use crate::base::json::Map;
 use crate::base::{BoxFuture, Error, Json, Operation, Path, Result, Secret, Ttl, time};
 use crate::engine::{Login, TokenKind};
+use crate::identity::Standing;
 use crate::policy::{Decision, Query};
 use crate::system::{Renewed, RenewedLease, Revocation, Work};
 use crate::token::{Kind, Token};
@@ -47,6 +48,10 @@ impl Work for Vault {
             if !token.renewable || token.expires.is_none() {
                 return Err(Error::invalid("lease is not renewable"));
             }
+            let standing = self.identities.standing(&token.entity_id)?;
+            if standing.as_ref().map_or(!token.entity_id.is_empty(), |s| s.entity.disabled) {
+                return Err(Error::Forbidden("permission denied".into()));
+            }
             let (limits, mut login, from_method) = if token.mount_accessor.is_empty() {
                 let table = self.mounts.table();
                 let entry = table.at("auth/token/").ok_or_else(|| Error::internal("no token store"))?;
@@ -60,6 +65,7 @@ impl Work for Vault {
             login.period = token.period;
             login.explicit_max_ttl = token.explicit_max_ttl;
             login.max_ttl = token.max_ttl;
+            let mut regrouped = None;
             if let Some(entry) = from_method {
                 let frame = own_frame(self, &entry, Path::parse(&token.path)?);
                 let renewal = entry.engine.renew_login(frame, login.clone()).await?;
@@ -69,6 +75,9 @@ impl Work for Vault {
                 login.ttl = renewal.ttl.or(login.ttl);
                 login.max_ttl = renewal.max_ttl.or(login.max_ttl);
                 login.period = renewal.period.or(login.period);
+                if let Some(groups) = &renewal.groups {
+                    regrouped = self.identities.regroup(&token.entity_id, &token.mount_accessor, groups)?;
+                }
             } else {
                 login.ttl = token.creation_ttl;
             }
@@ -79,14 +88,17 @@ impl Work for Vault {
             );
             let mut warnings = Vec::new();
             let ttl = effective_ttl(&login, limits, lived, &mut warnings);
-            let (txn, renewed) = self.tokens.change(&token.id, |token| {
+            let (mut txn, renewed) = self.tokens.change(&token.id, |token| {
                 token.expires = Some(time::after(now, ttl));
                 token.renewed = Some(now);
                 Ok(())
             })?;
+            if let Some(rows) = regrouped {
+                txn.merge(rows);
+            }
             self.commit(txn).await?;
-            let entity = self.identities.entity(&renewed.entity_id)?;
-            let auth = describe(&renewed, text, entity.map(|e| e.policies).unwrap_or_default(), now);
+            let standing = self.identities.standing(&renewed.entity_id)?;
+            let auth = describe(&renewed, text, standing.as_ref().map(Standing::policies).unwrap_or_default(), now);
             let response = super::Response { auth: Some(auth), warnings, ..super::Response::default() };
             let json = serde_json::to_string(&response).map_err(Error::internal)?;
             Ok(Renewed(Some(Json::parse(json.as_bytes())?)))

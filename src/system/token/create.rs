@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{TokenEngine, own};
 use crate::base::{Error, Operation, Path, Result, Secret, Ttl, limits};
 use crate::engine::params::check_metadata;
-use crate::engine::{Child, Cx, Login, Reply, Routes, TokenKind};
+use crate::engine::{Alias, Child, Cx, Login, Reply, Routes, TokenKind};
 use crate::params;
 use crate::token::roles::Role;
 use crate::token::{Kind, Token};
@@ -173,8 +173,8 @@ fn make(cx: &Cx<TokenEngine>, p: Create, role: Option<Role>, orphan: bool) -> Re
         _ => cx.path.as_str().to_owned(),
     };
     let entity_id = if orphan { String::new() } else { parent.entity_id.clone() };
-    if p.entity_alias.is_some_and(|a| !a.is_empty()) {
-        return Err(Error::invalid("'entity_alias' is not supported yet"));
+    if let Some(alias) = p.entity_alias.filter(|alias| !alias.is_empty()) {
+        login.alias = Some(entity_alias(alias, role.as_ref())?);
     }
     login.child = Some(Child {
         parent: if orphan { String::new() } else { parent.id },
@@ -185,6 +185,25 @@ fn make(cx: &Cx<TokenEngine>, p: Create, role: Option<Role>, orphan: bool) -> Re
         endless,
     });
     Ok(Reply::login(login))
+}
+
+/// The login that a token is made for: one that the role allows, by its name or by a glob.
+fn entity_alias(alias: String, role: Option<&Role>) -> Result<Alias> {
+    let role = role.ok_or_else(|| Error::invalid("'entity_alias' is only allowed in combination with token role"))?;
+    let name = alias.to_lowercase();
+    if name.trim() != name || name.len() > limits::NAME_BYTES || name.contains(char::is_control) {
+        return Err(Error::invalid("invalid 'entity_alias' value"));
+    }
+    let allowed = role.allowed_entity_aliases.iter().any(|a| a.to_lowercase() == name || ends_in_star(a, &name));
+    if !allowed {
+        return Err(Error::invalid("invalid 'entity_alias' value"));
+    }
+    Ok(Alias { name, metadata: BTreeMap::new() })
+}
+
+/// Whether a name begins as a text with `*` at its end says.
+fn ends_in_star(allowed: &str, name: &str) -> bool {
+    allowed.strip_suffix('*').is_some_and(|start| name.starts_with(&start.to_lowercase()))
 }
 
 fn kind(role: Option<&Role>, asked: Option<&str>) -> Result<TokenKind> {

@@ -4,6 +4,7 @@ use super::{TokenEngine, of_accessor, of_text, own};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Result, Secret};
 use crate::engine::{Cx, Reply, Routes};
+use crate::identity::Standing;
 use crate::params;
 use crate::token::{Token, Use};
 
@@ -60,7 +61,9 @@ async fn accessors(cx: Cx<TokenEngine>, _: ()) -> Result<Reply> {
 /// What is known of a token. Its parent is nobody's business.
 fn show(cx: &Cx<TokenEngine>, token: &Token, text: &str) -> Result<Reply> {
     let now = cx.now();
-    let entity = cx.engine().handles.identities.entity(&token.entity_id)?;
+    let standing = cx.engine().handles.identities.standing(&token.entity_id)?;
+    let entity_id = standing.as_ref().map_or(token.entity_id.as_str(), |s| s.entity.id.as_str());
+    let identity_policies = standing.as_ref().map(Standing::policies).unwrap_or_default();
     let meta: Map = token.meta.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
     let mut data = Map::from(
         [
@@ -68,7 +71,7 @@ fn show(cx: &Cx<TokenEngine>, token: &Token, text: &str) -> Result<Reply> {
             ("creation_time", token.created.as_second().into()),
             ("creation_ttl", token.creation_ttl.seconds().into()),
             ("display_name", token.display_name.as_str().into()),
-            ("entity_id", token.entity_id.as_str().into()),
+            ("entity_id", entity_id.into()),
             ("expire_time", token.expires.map(|t| t.to_string()).into()),
             ("explicit_max_ttl", token.explicit_max_ttl.seconds().into()),
             ("id", text.into()),
@@ -84,8 +87,8 @@ fn show(cx: &Cx<TokenEngine>, token: &Token, text: &str) -> Result<Reply> {
         ]
         .map(|(k, v)| (k.to_owned(), v)),
     );
-    if let Some(entity) = entity.filter(|e| !e.policies.is_empty()) {
-        data.insert("identity_policies".into(), entity.policies.into());
+    if !identity_policies.is_empty() {
+        data.insert("identity_policies".into(), identity_policies.into());
     }
     if let Some(renewed) = token.renewed {
         data.insert("last_renewal".into(), renewed.to_string().into());

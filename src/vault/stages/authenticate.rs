@@ -1,13 +1,12 @@
 //! Who asks: the token's facts, its identity and its compiled policies.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Routed;
 use crate::base::{Error, Result, Secret};
 use crate::engine::Caller;
-use crate::identity::Entity;
-use crate::policy::{Acl, Fact, Facts, Field, NoFacts, Policy};
+use crate::identity::Standing;
+use crate::policy::{Acl, NoFacts, Policy};
 use crate::token::{Kind, Token, Tokens, Use};
 use crate::vault::Vault;
 use crate::vault::acls::Source;
@@ -95,17 +94,27 @@ impl Vault {
         Ok(())
     }
 
-    /// Compiles the policies of a token.
+    /// Compiles the policies of a token, those of its identity at this moment included.
     ///
     /// # Errors
-    /// [`Error::BadToken`] when its entity is disabled.
-    pub(in crate::vault) fn compile(&self, token: Token, policy_epoch: u64, through: bool) -> Result<Session> {
-        let identity_epoch = self.epochs.of(&token.entity_id);
-        let entity = self.identities.entity(&token.entity_id)?;
-        if entity.as_ref().is_some_and(|e| e.disabled) {
+    /// [`Error::Forbidden`] when its entity is disabled or gone.
+    pub(in crate::vault) fn compile(&self, mut token: Token, policy_epoch: u64, through: bool) -> Result<Session> {
+        let mut identity_epoch = self.epochs.of(&token.entity_id);
+        let mut standing = self.identities.standing(&token.entity_id)?;
+        if let Some(merged) = standing.as_ref().map(|s| s.entity.id.clone()).filter(|id| *id != token.entity_id) {
+            // From here on the changes of the entity that took the token's own in are those that count.
+            identity_epoch = self.epochs.of(&merged);
+            standing = self.identities.standing(&merged)?;
+            token.entity_id = merged;
+        }
+        let refused = match &standing {
+            Some(standing) => standing.entity.disabled,
+            None => !token.entity_id.is_empty(),
+        };
+        if refused {
             return Err(Error::Forbidden("permission denied".into()));
         }
-        let identity_policies = entity.as_ref().map(|e| e.policies.clone()).unwrap_or_default();
+        let identity_policies = standing.as_ref().map(Standing::policies).unwrap_or_default();
         let mut names = [token.policies.clone(), identity_policies.clone()].concat();
         names.sort_unstable();
         names.dedup();
@@ -117,8 +126,8 @@ impl Vault {
             for name in names.iter().filter(|name| *name != "root") {
                 policies.extend(self.policies.get(name, through)?);
             }
-            Ok(match &entity {
-                Some(entity) => Acl::compile(&policies, &Known(entity)),
+            Ok(match &standing {
+                Some(standing) => Acl::compile(&policies, standing),
                 None => Acl::compile(&policies, &NoFacts),
             })
         };
@@ -154,30 +163,5 @@ fn caller(token: &Token, policies: &[String]) -> Caller {
         batch: token.kind == Kind::Batch,
         root: token.is_root(),
         text: None,
-    }
-}
-
-/// What templated policies may say of an entity.
-struct Known<'a>(&'a Entity);
-
-impl Facts for Known<'_> {
-    fn fact(&self, fact: &Fact) -> Option<Cow<'_, str>> {
-        let entity = self.0;
-        let text = match fact {
-            Fact::Entity(Field::Id) => Some(&entity.id),
-            Fact::Entity(Field::Name) => Some(&entity.name),
-            Fact::Entity(Field::Metadata(key)) => entity.metadata.get(key.as_ref()),
-            Fact::Alias { accessor, field } => {
-                let alias = entity.aliases.iter().find(|a| a.mount_accessor == accessor.as_ref())?;
-                match field {
-                    Field::Id => Some(&alias.id),
-                    Field::Name => Some(&alias.name),
-                    Field::Metadata(key) => alias.metadata.get(key.as_ref()),
-                    Field::CustomMetadata(_) => None,
-                }
-            }
-            _ => None,
-        };
-        text.map(|text| Cow::Borrowed(text.as_str()))
     }
 }

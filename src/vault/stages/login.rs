@@ -4,6 +4,7 @@ use super::Recorded;
 use crate::barrier::Txn;
 use crate::base::{Error, Result, Secret, Timestamp, Ttl, time};
 use crate::engine::{Limits, Login, TokenKind};
+use crate::identity::{At, Standing};
 use crate::token::{Kind, Token, Tokens, Use};
 use crate::vault::Vault;
 use crate::vault::response::AuthInfo;
@@ -48,16 +49,17 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
     };
     let expires = (!ttl.is_zero()).then(|| time::after(now, ttl));
     let mut rows = Vec::new();
-    let mut entity = None;
+    let mut standing = None;
     if let Some(alias) = &login.alias {
-        let found = vault.identities.of_login(&mount.accessor, &mount.kind, alias, now, vault.rng.as_ref())?;
-        if found.0.disabled {
+        let at = At { accessor: &mount.accessor, kind: &mount.kind };
+        let (found, changed) = vault.identities.of_login(at, alias, &login.groups, now, vault.rng.as_ref())?;
+        if found.entity.disabled {
             return Err(Error::Forbidden("permission denied".into()));
         }
-        rows.extend(found.1);
-        entity = Some(found.0);
+        rows.extend(changed);
+        standing = Some(found);
     } else if let Some(child) = &child {
-        entity = vault.identities.entity(&child.entity_id)?;
+        standing = vault.identities.standing(&child.entity_id)?;
     }
     let mut policies = login.policies.clone();
     if !login.no_default_policy && !policies.iter().any(|p| p == "root") {
@@ -87,7 +89,7 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
         max_ttl: login.max_ttl,
         period: login.period,
         renewable: login.renewable && kind == Kind::Service && expires.is_some(),
-        entity_id: entity.as_ref().map(|e| e.id.clone()).unwrap_or_default(),
+        entity_id: standing.as_ref().map(|s| s.entity.id.clone()).unwrap_or_default(),
         role: child.as_ref().map(|c| c.role.clone()).unwrap_or_default(),
         bound_cidrs: login.bound_cidrs.clone(),
         mount_accessor: if from_token_engine { String::new() } else { mount.accessor.clone() },
@@ -118,7 +120,7 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
             text
         }
     };
-    let auth = describe(&token, text, entity.map(|e| e.policies).unwrap_or_default(), now);
+    let auth = describe(&token, text, standing.as_ref().map(Standing::policies).unwrap_or_default(), now);
     Ok(Made { token, auth, rows, warnings })
 }
 

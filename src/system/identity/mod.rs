@@ -1,0 +1,64 @@
+//! `identity/`: entities, their aliases, groups, and what is proved about them to others.
+
+mod alias;
+mod entity;
+mod group;
+mod group_alias;
+mod lookup;
+mod show;
+
+use super::Handles;
+use crate::barrier::View;
+use crate::base::{Error, Operation, Path, Result};
+use crate::engine::{Cx, Engine, Mount, Routes};
+use crate::params;
+
+/// The engine.
+pub struct IdentityEngine {
+    /// The stores.
+    pub(super) handles: Handles,
+}
+
+impl Engine for IdentityEngine {
+    const TYPE: &'static str = "identity";
+
+    fn routes() -> Routes<Self> {
+        Routes::new("Entities, aliases and groups: who is behind a token.")
+            .and(entity::routes)
+            .and(alias::routes)
+            .and(group::routes)
+            .and(group_alias::routes)
+            .and(lookup::routes)
+    }
+
+    fn open(_: &Mount, _: &View) -> Result<Self> {
+        Err(Error::internal("the identity engine is made with handles"))
+    }
+}
+
+params! {
+    /// Something by its id.
+    pub struct ById {
+        /// The id.
+        id: String,
+    }
+    /// Something by its name.
+    pub struct ByName {
+        /// The name, whose case does not count.
+        name: String,
+    }
+    /// A stretch of a list.
+    pub struct Page {
+        /// Only what comes after this one.
+        after: Option<String>,
+        /// At most so many.
+        limit: Option<i64>,
+    }
+}
+
+/// Whether the caller may also do this elsewhere: what touches something by way of another endpoint needs its rights too.
+fn demand(cx: &Cx<IdentityEngine>, operation: Operation, path: &str) -> Result<()> {
+    let text = cx.caller.text.clone().ok_or(Error::BadToken)?;
+    let work = cx.engine().handles.work()?;
+    if work.may(&work.token_of(&text)?, operation, &Path::parse(path)?, false)? { Ok(()) } else { Err(Error::Denied) }
+}
