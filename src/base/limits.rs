@@ -122,5 +122,11 @@ pub const GROUP_GROUPS: usize = 500;
 pub const GROUP_WALK: usize = 1000;
 /// Members that a group shows.
 pub const GROUP_LISTED: usize = 1_000_000;
+/// Rules about which logins need a second factor: each is looked at with every login.
+pub const MFA_ENFORCEMENTS: usize = 200;
+/// Names in one list of such a rule.
+pub const MFA_NAMES: usize = 500;
+/// Rows of codes and logins whose time is over that one new login removes.
+pub const MFA_SWEEP: usize = 10;
 /// Ids of one list that come with what is known of each; of longer ones a client reads those it wants.
 pub const LISTED_WITH_INFO: usize = 10_000;

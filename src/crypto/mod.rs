@@ -9,6 +9,7 @@ pub mod keys;
 pub mod label;
 pub mod locked;
 pub mod mac;
+pub mod otp;
 pub mod password;
 pub mod pem;
 pub mod random;

@@ -128,6 +128,18 @@ pub struct Login {
     /// For tokens made by tokens; the vault takes it from `auth/token/` alone.
     #[serde(skip)]
     pub child: Option<Child>,
+    /// For a login that had to wait for a second factor; the vault takes it from `sys/` alone.
+    #[serde(skip)]
+    pub resumed: Option<Resumed>,
+}
+
+/// Where a login that had to wait came from.
+#[derive(Clone, Debug, Default)]
+pub struct Resumed {
+    /// The accessor of the auth mount.
+    pub mount_accessor: String,
+    /// The path of the login.
+    pub path: String,
 }
 
 /// What is particular to a token that a token makes.

@@ -20,6 +20,7 @@ mod group;
 pub mod keys;
 mod login;
 mod merge;
+pub mod mfa;
 mod standing;
 
 use std::sync::Arc;

@@ -58,6 +58,9 @@ pub struct AuthInfo {
     pub num_uses: u64,
     /// The name that logs show.
     pub display_name: String,
+    /// What is still asked for, in place of a token.
+    #[serde(default)]
+    pub mfa_requirement: Json,
 }
 
 /// Where a wrapped answer waits.
@@ -135,7 +138,7 @@ impl AuthInfo {
                 ("entity_id", self.entity_id.as_str().into()),
                 ("token_type", self.token_type.as_str().into()),
                 ("orphan", self.orphan.into()),
-                ("mfa_requirement", Json::Null),
+                ("mfa_requirement", self.mfa_requirement.clone()),
                 ("num_uses", self.num_uses.into()),
             ]
             .map(|(k, v)| (k.to_owned(), v)),

@@ -5,6 +5,7 @@ mod entity;
 mod group;
 mod group_alias;
 mod lookup;
+mod mfa;
 mod show;
 
 use super::Handles;
@@ -29,6 +30,7 @@ impl Engine for IdentityEngine {
             .and(group::routes)
             .and(group_alias::routes)
             .and(lookup::routes)
+            .and(mfa::routes)
     }
 
     fn open(_: &Mount, _: &View) -> Result<Self> {
@@ -54,6 +56,12 @@ params! {
         /// At most so many.
         limit: Option<i64>,
     }
+}
+
+/// The entity behind the caller.
+fn demand_entity(cx: &Cx<IdentityEngine>) -> Result<String> {
+    let id = cx.caller.entity_id.clone();
+    if id.is_empty() { Err(Error::invalid("no entity associated with the request's token")) } else { Ok(id) }
 }
 
 /// Whether the caller may also do this elsewhere: what touches something by way of another endpoint needs its rights too.

@@ -4,6 +4,7 @@ mod capabilities;
 pub mod ceremony;
 mod internal;
 mod leases;
+mod mfa;
 mod tools;
 mod wrapping;
 
@@ -30,6 +31,7 @@ impl Engine for Sys {
             .and(ceremony::routes)
             .and(internal::routes)
             .and(leases::routes)
+            .and(mfa::routes)
             .and(tools::routes)
             .and(wrapping::routes)
     }

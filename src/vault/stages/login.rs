@@ -1,9 +1,10 @@
 //! A login becomes a token: its policies, its identity, its times, its rows.
 
-use super::Recorded;
+use super::{Recorded, entry_of};
 use crate::barrier::Txn;
-use crate::base::{Error, Result, Secret, Timestamp, Ttl, time};
-use crate::engine::{Limits, Login, TokenKind};
+use crate::base::{Error, Json, Result, Secret, Timestamp, Ttl, time};
+use crate::engine::{Limits, Login, Mount, TokenKind};
+use crate::identity::mfa::Waiting;
 use crate::identity::{At, Standing};
 use crate::token::{Kind, Token, Tokens, Use};
 use crate::vault::Vault;
@@ -14,8 +15,8 @@ pub const SETTLED_POLICIES: [&str; 2] = ["root", "response-wrapping"];
 
 /// A token that is to be.
 pub struct Made {
-    /// Its facts.
-    pub token: Token,
+    /// Its facts; none where a second factor is asked for first.
+    pub token: Option<Token>,
     /// What its owner sees.
     pub auth: AuthInfo,
     /// Its rows and those of its identity.
@@ -29,7 +30,12 @@ pub struct Made {
 /// # Errors
 /// [`Error::Invalid`] for what contradicts itself; [`Error::Internal`] for a login from a secrets engine.
 pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
-    let mount = &recorded.target.entry.mount;
+    let here = &recorded.target.entry.mount;
+    let resumed = login.resumed.clone().filter(|_| here.kind == "system");
+    let (mount, path) = match &resumed {
+        Some(resumed) => (entry_of(vault, &resumed.mount_accessor)?.mount.clone(), resumed.path.clone()),
+        None => (here.clone(), recorded.inbound.path.as_str().to_owned()),
+    };
     if !mount.is_auth() {
         return Err(Error::internal("a secrets engine answered with a login"));
     }
@@ -61,6 +67,13 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
     } else if let Some(child) = &child {
         standing = vault.identities.standing(&child.entity_id)?;
     }
+    if !from_token_engine
+        && resumed.is_none()
+        && let Some((auth, waiting)) = wait(vault, &mount, &path, &login, standing.as_ref(), now)?
+    {
+        rows.push(waiting);
+        return Ok(Made { token: None, auth, rows, warnings });
+    }
     let mut policies = login.policies.clone();
     if !login.no_default_policy && !policies.iter().any(|p| p == "root") {
         policies.push("default".into());
@@ -78,7 +91,7 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
         parent: child.as_ref().map(|c| c.parent.clone()).unwrap_or_default(),
         kind,
         policies,
-        path: child.as_ref().map_or_else(|| recorded.inbound.path.as_str().to_owned(), |c| c.path.clone()),
+        path: child.as_ref().map_or(path, |c| c.path.clone()),
         meta: login.metadata.clone(),
         display_name,
         uses: if login.num_uses == 0 { Use::Free } else { Use::Counted(login.num_uses) },
@@ -105,7 +118,7 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
             if !from_token_engine {
                 token.internal = serde_json::to_string(&Login { alias: None, ..login.clone() })
                     .map_err(Error::internal)
-                    .and_then(|text| crate::base::Json::parse(text.as_bytes()))?;
+                    .and_then(|text| Json::parse(text.as_bytes()))?;
             }
             let chosen = child.and_then(|c| c.text);
             // One that is drawn is not looked for: its rows expect that there is none.
@@ -121,7 +134,7 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
         }
     };
     let auth = describe(&token, text, standing.as_ref().map(Standing::policies).unwrap_or_default(), now);
-    Ok(Made { token, auth, rows, warnings })
+    Ok(Made { token: Some(token), auth, rows, warnings })
 }
 
 /// What the owner of a token sees of it.
@@ -146,7 +159,52 @@ pub fn describe(token: &Token, text: Secret<String>, identity_policies: Vec<Stri
             Use::Free => 0,
         },
         display_name: token.display_name.clone(),
+        mfa_requirement: Json::Null,
     }
+}
+
+/// A login that waits for a second factor, if a rule says so.
+fn wait(
+    vault: &Vault,
+    mount: &Mount,
+    path: &str,
+    login: &Login,
+    standing: Option<&Standing>,
+    now: Timestamp,
+) -> Result<Option<(AuthInfo, Txn)>> {
+    let nobody = Standing::default();
+    let needs = vault.identities.needs(&mount.accessor, &mount.kind, standing.unwrap_or(&nobody))?;
+    if needs.is_empty() {
+        return Ok(None);
+    }
+    // Who has no entity has no secret to prove anything with.
+    let standing = standing.ok_or_else(|| Error::Forbidden("permission denied".into()))?;
+    let constraints = needs.iter().map(|(name, methods)| {
+        let any = methods.iter().map(|method| {
+            Json::object([
+                ("type", Json::from("totp")),
+                ("id", method.id.as_str().into()),
+                ("uses_passcode", true.into()),
+                ("name", method.name.as_str().into()),
+            ])
+        });
+        (name.clone(), Json::object([("any", Json::Array(any.collect()))]))
+    });
+    let constraints = Json::object(constraints.collect::<Vec<_>>());
+    let waiting = Waiting {
+        login: login.clone(),
+        mount_accessor: mount.accessor.clone(),
+        path: path.to_owned(),
+        entity_id: standing.entity.id.clone(),
+        needs,
+        expires: None,
+    };
+    let (id, rows) = vault.identities.wait(waiting, now, vault.rng.as_ref())?;
+    let mut auth = describe(&Token::default(), Secret::default(), Vec::new(), now);
+    auth.orphan = false;
+    auth.token_type = String::new();
+    auth.mfa_requirement = Json::object([("mfa_request_id", Json::from(id)), ("mfa_constraints", constraints)]);
+    Ok(Some((auth, rows)))
 }
 
 fn kind(login: &Login, tuned: &str) -> Result<Kind> {

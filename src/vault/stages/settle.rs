@@ -2,7 +2,7 @@
 
 use super::{Answered, Recorded, login, wrap};
 use crate::barrier::Txn;
-use crate::base::{Error, Result, Secret, time};
+use crate::base::{Error, Json, Result, Secret, time};
 use crate::engine::{Body, Leased};
 use crate::lease::{Lease, Leases};
 use crate::token::Kind;
@@ -70,8 +70,8 @@ impl Vault {
                 for rows in made.rows {
                     merge(&mut txn, rows);
                 }
-                if made.token.kind == Kind::Service {
-                    undo.push(Undo::Token(made.token.id));
+                if let Some(token) = made.token.filter(|t| t.kind == Kind::Service) {
+                    undo.push(Undo::Token(token.id));
                 }
                 Response { auth: Some(made.auth), warnings: made.warnings, ..Response::default() }
             }
@@ -84,7 +84,7 @@ impl Vault {
         let asked = recorded.wrap_ttl().map(|ttl| (ttl, recorded.inbound.path.as_str().to_owned()));
         if status < 400
             && let Some((ttl, path)) = reply.rewrap.or(asked)
-            && (response.data.is_some() || response.auth.is_some())
+            && (response.data.is_some() || response.auth.as_ref().is_some_and(|a| a.mfa_requirement == Json::Null))
         {
             let (mut wrapped, rows) = wrap::make(self, &path, response, ttl)?;
             for rows in rows {
