@@ -128,5 +128,15 @@ pub const MFA_ENFORCEMENTS: usize = 200;
 pub const MFA_NAMES: usize = 500;
 /// Rows of codes and logins whose time is over that one new login removes.
 pub const MFA_SWEEP: usize = 10;
+/// Largest template of claims, in bytes.
+pub const OIDC_TEMPLATE_BYTES: usize = 10 << 10;
+/// Names in one list of the OIDC provider's.
+pub const OIDC_NAMES: usize = 500;
+/// Keys, roles, clients, providers of one kind that are looked through.
+pub const OIDC_OBJECTS: usize = 10_000;
+/// Keys that sign no more and are still public.
+pub const OIDC_RETIRED: usize = 1000;
+/// Keys that one round of the background rotates.
+pub const OIDC_ROTATIONS: usize = 10;
 /// Ids of one list that come with what is known of each; of longer ones a client reads those it wants.
 pub const LISTED_WITH_INFO: usize = 10_000;

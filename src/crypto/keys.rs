@@ -4,12 +4,14 @@
 //! (seeded by the kernel), which is why nothing here takes an `Rng`.
 
 mod jwk;
+mod jws;
 mod kind;
 mod private;
 mod public;
 mod signature;
 
 pub use jwk::Jwk;
+pub use jws::jws_kind;
 pub use kind::{Curve, Hash, KeyKind};
 pub use private::PrivateKey;
 pub use public::PublicKey;

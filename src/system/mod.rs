@@ -188,6 +188,8 @@ pub struct Handles {
     pub limits: Limits,
     /// Whether `sys/raw` answers.
     pub raw_storage: bool,
+    /// Where clients reach this server, if that is configured.
+    pub api_addr: Option<String>,
 }
 
 impl Handles {

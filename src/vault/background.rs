@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Vault;
 use crate::base::{Error, limits};
+use crate::system;
 
 /// At most so long between two looks at the feed.
 const POLL: Duration = Duration::from_millis(250);
@@ -88,6 +89,7 @@ impl Vault {
         for lease in self.leases.expired(now, limits::BATCH_KEYS)? {
             self.take_back(&lease, false).await?;
         }
+        system::identity::rotate_due(&self.handles, now, self.rng.clone()).await?;
         self.finish_tokens().await?;
         self.finish_unmounts().await
     }

@@ -40,6 +40,8 @@ pub struct Settings {
     pub audit_rules: crate::audit::Rules,
     /// Whether `sys/raw` answers.
     pub raw_storage: bool,
+    /// Where clients reach this server, if that is configured.
+    pub api_addr: Option<String>,
     /// How engines reach other servers.
     pub outbound: Arc<dyn crate::outbound::Outbound>,
 }
@@ -111,6 +113,7 @@ impl Vault {
                 work,
                 limits: settings.limits,
                 raw_storage: settings.raw_storage,
+                api_addr: settings.api_addr.clone(),
             };
             Self {
                 policies: policies::Policies::new(barrier.view()),

@@ -16,6 +16,7 @@ mod cubbyhole;
 mod faults;
 mod fields;
 mod fuzz;
+mod identity;
 mod input;
 mod kill;
 mod kv;

@@ -109,6 +109,7 @@ impl Plan {
                 limits: Limits { default_ttl: Ttl::from_seconds(MAX_TTL), max_ttl: Ttl::from_seconds(MAX_TTL) },
                 audit_rules: Rules { directory: self.audit_folder.clone(), unsafe_anywhere: self.audit_anywhere },
                 raw_storage: false,
+                api_addr: None,
                 outbound: self.outbound.clone(),
             },
             open_rekey: self.open_ceremonies,

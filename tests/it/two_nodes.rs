@@ -95,6 +95,23 @@ fn logs_in(http: Http, made: Value) -> Boxed<bool> {
     })
 }
 
+/// Somebody who logs in, with an entity that is written so, perhaps in a group that may read.
+async fn known(http: &Http, name: &str, entity: Value, grouped: bool) -> Value {
+    http.policy("p-known", r#"path "kv/data/*" { capabilities = ["read"] }"#).await;
+    http.put(&format!("auth/userpass/users/{name}"), json!({"password": "p"})).await.ok();
+    let login = http.anonymous().put(&format!("auth/userpass/login/{name}"), json!({"password": "p"})).await.ok();
+    let id = login.auth()["entity_id"].clone();
+    let place = format!("identity/entity/id/{}", id.as_str().unwrap());
+    http.put(&place, entity).await.ok();
+    let mut made = json!({"token": login.auth()["client_token"], "entity": place});
+    if grouped {
+        let body = json!({"name": name, "policies": ["p-known"], "member_entity_ids": [id]});
+        let group = http.put("identity/group", body).await.ok();
+        made["group"] = json!(format!("identity/group/id/{}", group.data()["id"].as_str().unwrap()));
+    }
+    made
+}
+
 async fn approle(http: &Http, more: Value) -> Value {
     let mut role = json!({"token_policies": ["p-approle"]});
     role.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -201,6 +218,36 @@ const ENDS: &[End] = &[
         },
         works: reads,
         end: |http, _| Box::pin(async move { drop(http.delete("sys/auth/leaving").await.ok()) }),
+    },
+    End {
+        name: "a policy of an entity",
+        make: |http| Box::pin(async move { known(&http, "e-policy", json!({"policies": ["p-known"]}), false).await }),
+        works: reads,
+        end: |http, made| {
+            Box::pin(async move { drop(http.put(&text(&made, "entity"), json!({"policies": []})).await.ok()) })
+        },
+    },
+    End {
+        name: "an entity is disabled",
+        make: |http| Box::pin(async move { known(&http, "e-off", json!({"policies": ["p-known"]}), false).await }),
+        works: reads,
+        end: |http, made| {
+            Box::pin(async move { drop(http.put(&text(&made, "entity"), json!({"disabled": true})).await.ok()) })
+        },
+    },
+    End {
+        name: "a member leaves a group",
+        make: |http| Box::pin(async move { known(&http, "e-member", json!({}), true).await }),
+        works: reads,
+        end: |http, made| {
+            Box::pin(async move { drop(http.put(&text(&made, "group"), json!({"member_entity_ids": []})).await.ok()) })
+        },
+    },
+    End {
+        name: "a group is deleted",
+        make: |http| Box::pin(async move { known(&http, "e-group", json!({}), true).await }),
+        works: reads,
+        end: |http, made| Box::pin(async move { drop(http.delete(&text(&made, "group")).await.ok()) }),
     },
     End {
         name: "userpass: another password",

@@ -128,6 +128,7 @@ fn settings(config: &Config) -> NodeSettings {
                 unsafe_anywhere: config.unsafe_allow_api_audit_creation,
             },
             raw_storage: config.raw_storage_endpoint,
+            api_addr: config.api_addr.clone(),
             outbound: crate::outbound::Network::new(),
         },
         open_rekey: !config.disable_unauthed_rekey_endpoints,

@@ -6,7 +6,10 @@ mod group;
 mod group_alias;
 mod lookup;
 mod mfa;
+mod oidc;
 mod show;
+
+pub use oidc::rotate_due;
 
 use super::Handles;
 use crate::barrier::View;
@@ -31,6 +34,7 @@ impl Engine for IdentityEngine {
             .and(group_alias::routes)
             .and(lookup::routes)
             .and(mfa::routes)
+            .and(oidc::routes)
     }
 
     fn open(_: &Mount, _: &View) -> Result<Self> {
