@@ -55,7 +55,7 @@ const LAYERS: &[(&str, Uses)] = &[
 /// A file (or a folder, ending in a slash), the layer that it uses against the rule, and why.
 const EXCEPTIONS: &[(&str, &[&str], &str)] = &[(
     "cli/server/",
-    &["config", "outbound", "storage", "seal", "audit", "engine", "vault", "node", "api"],
+    &["config", "outbound", "storage", "seal", "audit", "engine", "system", "vault", "node", "api"],
     "`warifu server` is where the server is put together: the one place that sees every part",
 )];
 

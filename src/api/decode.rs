@@ -1,11 +1,13 @@
 //! A request becomes an [`Inbound`]: the path made canonical, the body parsed, once and for all.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
+use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use hyper::{Method, Request};
+use hyper::http::request::Parts;
 
 use super::form;
 use super::listener::Connection;
@@ -18,12 +20,26 @@ use crate::vault::Inbound;
 /// Media types that are no JSON and are handed to the engine as they are.
 const RAW_TYPES: [&str; 3] = ["application/ocsp-request", "application/jose+json", "application/pkcs10"];
 
-/// Decodes a request below `/v1/`.
+/// What is known of a request below `/v1/` before its body is read.
+pub struct Head {
+    /// The verb.
+    pub operation: Operation,
+    /// The path below `/v1/`.
+    pub path: Path,
+    /// Where the client is.
+    pub remote: SocketAddr,
+    token: Option<Secret<String>>,
+    wrap_ttl: Option<Ttl>,
+    help: bool,
+    query: Map,
+    media_type: String,
+}
+
+/// Decodes all but the body.
 ///
 /// # Errors
 /// What the client did wrong.
-pub async fn decode(request: Request<Incoming>, connection: &Connection, rng: &dyn Rng) -> Result<Inbound> {
-    let (parts, incoming) = request.into_parts();
+pub fn head(parts: &Parts, connection: &Connection) -> Result<Head> {
     let headers = &parts.headers;
     if connection.rules.require_request_header && header(headers, "x-vault-request")? != Some("true") {
         return Err(Error::invalid("missing 'X-Vault-Request' header"));
@@ -31,6 +47,8 @@ pub async fn decode(request: Request<Incoming>, connection: &Connection, rng: &d
     let remote = connection.client_address(headers).map_err(|_| Error::invalid("the proxy's headers are refused"))?;
     let mut query = form::parse(parts.uri.query().unwrap_or_default())?;
     let operation = operation(&parts.method, &mut query)?;
+    let help = operation == Operation::Read
+        && query.get("help").and_then(Json::as_str).is_some_and(|text| parse_bool(text) == Some(true));
     let raw_path = parts.uri.path().strip_prefix("/v1/").unwrap_or_default();
     let mut path = Path::decode(raw_path)?;
     path = match operation {
@@ -49,12 +67,43 @@ pub async fn decode(request: Request<Incoming>, connection: &Connection, rng: &d
     if operation == Operation::Patch && media_type != "application/merge-patch+json" {
         return Err(Error::MediaType("PATCH requires Content-Type of application/merge-patch+json".into()));
     }
-    let bytes = read(incoming, headers, connection).await?;
-    let raw_body = RAW_TYPES.contains(&media_type.as_str());
-    let body = match operation {
-        Operation::Update | Operation::Patch if !raw_body => parse(&bytes, &media_type)?,
+    Ok(Head { operation, path, remote, token, wrap_ttl, help, query, media_type })
+}
+
+/// A request whose body nobody will read, for the record.
+pub fn bodiless(head: Head, rng: &dyn Rng) -> Inbound {
+    Inbound {
+        id: ids::uuid(rng).into(),
+        operation: head.operation,
+        path: head.path,
+        token: head.token,
+        body: Arc::default(),
+        wrap_ttl: head.wrap_ttl,
+        help: head.help,
+        remote: Some(head.remote),
+        client_cert: None,
+        raw: Arc::new(RawRequest::default),
+        memo: Arc::default(),
+    }
+}
+
+/// Reads the body of a request whose head is known.
+///
+/// # Errors
+/// What the client did wrong.
+pub async fn whole(
+    head: Head,
+    parts: Parts,
+    incoming: Incoming,
+    connection: &Connection,
+    rng: &dyn Rng,
+) -> Result<Inbound> {
+    let bytes = read(incoming, &parts.headers, connection).await?;
+    let raw_body = RAW_TYPES.contains(&head.media_type.as_str());
+    let body = match head.operation {
+        Operation::Update | Operation::Patch if !raw_body => parse(&bytes, &head.media_type)?,
         // As in Vault, a body with DELETE says nothing.
-        _ => query,
+        _ => head.query,
     };
     let (method, given) = (parts.method.as_str().to_owned(), parts.headers);
     let kept = if raw_body { bytes } else { Vec::new() };
@@ -65,12 +114,13 @@ pub async fn decode(request: Request<Incoming>, connection: &Connection, rng: &d
         .map(|chain| ClientCert { chain: chain.iter().map(|c| c.as_ref().to_vec()).collect() });
     Ok(Inbound {
         id: ids::uuid(rng).into(),
-        operation,
-        path,
-        token,
+        operation: head.operation,
+        path: head.path,
+        token: head.token,
         body: Arc::new(body),
-        wrap_ttl,
-        remote: Some(remote),
+        wrap_ttl: head.wrap_ttl,
+        help: head.help,
+        remote: Some(head.remote),
         client_cert,
         raw: Arc::new(raw),
         memo: Arc::default(),

@@ -7,6 +7,7 @@ use super::Answer;
 use super::listener::Body;
 use crate::base::json::{self, Map};
 use crate::base::{Error, Json};
+use crate::system::front::PageHeaders;
 use crate::vault::Content;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -47,13 +48,35 @@ pub fn object(status: u16, map: &Map) -> Response<Body> {
     response(status, Some(JSON), bytes)
 }
 
+/// Bytes of a media type.
+pub fn plain(status: u16, media_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
+    response(status, Some(HeaderValue::from_static(media_type)), bytes)
+}
+
+/// A status without a body.
+pub fn empty(status: u16) -> Response<Body> {
+    response(status, None, Vec::new())
+}
+
 /// 204.
 pub fn nothing() -> Response<Body> {
     response(204, None, Vec::new())
 }
 
 /// The answer to a path that is not below `/v1/`.
-pub fn elsewhere(path: &str) -> Response<Body> {
+pub fn elsewhere(path: &str, page_headers: &PageHeaders) -> Response<Body> {
+    let mut answer = bare(path);
+    if path.starts_with("/ui") {
+        for (name, value) in page_headers.iter().flat_map(|(name, values)| values.iter().map(move |v| (name, v))) {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                answer.headers_mut().append(name, value);
+            }
+        }
+    }
+    answer
+}
+
+fn bare(path: &str) -> Response<Body> {
     // The web page is not there yet: what it would answer is what a server without one answers.
     if path == "/" || path.starts_with("/ui") {
         return response(

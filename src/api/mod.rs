@@ -1,8 +1,10 @@
 //! Listeners, headers, bytes in and out, and the few routes that work while sealed.
 
+mod cors;
 mod decode;
 mod encode;
 mod form;
+mod limit;
 pub mod listener;
 mod public;
 
@@ -13,7 +15,8 @@ use hyper::{Request, Response};
 
 use crate::base::{Error, Operation, Rng, limits};
 use crate::node::Node;
-use crate::vault::{Outbound, Refusal};
+use crate::vault::{Inbound, Outbound, Refusal};
+use cors::Crossing;
 use listener::{Body, Connection};
 
 /// The API of one node.
@@ -39,22 +42,76 @@ impl Api {
     }
 
     async fn route(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
-        let path = request.uri().path();
-        let Some(below) = path.strip_prefix("/v1/") else { return encode::elsewhere(path) };
+        let front = self.node.vault().map(|vault| vault.front());
+        let crossing = match &front {
+            Ok(front) => cors::judge(&front.cors, request.method(), request.headers()),
+            Err(_) => Crossing::None,
+        };
+        if let Crossing::Answered(answer) = crossing {
+            return answer;
+        }
+        let mut answer = match request.uri().path().starts_with("/v1/") {
+            true => self.below_v1(request, connection).await,
+            false => {
+                let page_headers = front.map(|front| front.page_headers.clone()).unwrap_or_default();
+                encode::elsewhere(request.uri().path(), &page_headers)
+            }
+        };
+        if let Crossing::Allowed(marks) = crossing {
+            marks.put(answer.headers_mut());
+        }
+        answer
+    }
+
+    async fn below_v1(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {
+        let below = request.uri().path().strip_prefix("/v1/").unwrap_or_default();
         if below.len() > 3 * limits::PATH_BYTES {
             return encode::error(&Error::invalid("the path is too long"));
         }
+        let vault = self.node.vault();
         if public::answers(&self.node, request.method(), below, &request, connection) {
+            if let Ok(vault) = &vault
+                && let Ok(path) = crate::base::Path::decode(below)
+                && let Ok(client) = connection.client_address(request.headers())
+            {
+                let verdict = vault.admit(&path, client.ip());
+                if verdict.refused {
+                    return limit::refused(&verdict, vault.tells_limits(), &Refusal(Error::RateLimited));
+                }
+            }
             return public::answer(&self.node, request, connection).await;
         }
         // Before the body is read: a sealed node has no use for it.
-        if self.node.vault().is_err() {
-            return encode::error(&Error::Sealed);
+        let Ok(vault) = vault else { return encode::error(&Error::Sealed) };
+        let (parts, incoming) = request.into_parts();
+        let head = match decode::head(&parts, connection) {
+            Ok(head) => head,
+            Err(error) => return encode::error(&error),
+        };
+        let mut verdict = vault.admit(&head.path, head.remote.ip());
+        if verdict.refused {
+            let refusal = vault.refuse_limited(decode::bodiless(head, self.rng.as_ref())).await;
+            return limit::refused(&verdict, vault.tells_limits(), &refusal);
         }
-        let inbound = match decode::decode(request, connection, self.rng.as_ref()).await {
+        let inbound = match decode::whole(head, parts, incoming, connection, self.rng.as_ref()).await {
             Ok(inbound) => inbound,
             Err(error) => return encode::error(&error),
         };
+        if verdict.by_role {
+            verdict = vault.admit_login(&inbound);
+            if verdict.refused {
+                let refusal = vault.refuse_limited(inbound).await;
+                return limit::refused(&verdict, vault.tells_limits(), &refusal);
+            }
+        }
+        let mut answer = self.run(inbound).await;
+        if let Some(standing) = verdict.standing.filter(|_| vault.tells_limits()) {
+            limit::mark(&standing, answer.headers_mut());
+        }
+        answer
+    }
+
+    async fn run(&self, inbound: Inbound) -> Response<Body> {
         let reads = matches!(inbound.operation, Operation::Read | Operation::List) && inbound.wrap_ttl.is_none();
         let answered = if reads {
             self.node.handle(inbound).await

@@ -24,6 +24,9 @@ pub fn answers(node: &Node, method: &Method, path: &str, request: &Request<Incom
     match path {
         "sys/health" | "sys/seal-status" | "sys/init" | "sys/unseal" | "sys/leader" => true,
         "sys/seal" | "sys/step-down" => !matches!(*method, Method::POST | Method::PUT),
+        "sys/metrics" => {
+            *method == Method::GET && (connection.rules.unauthenticated_metrics_access || node.metrics_are_public())
+        }
         // HEAD is for health alone.
         _ if method == Method::HEAD => true,
         _ => match ceremony_of(path) {
@@ -67,6 +70,12 @@ async fn respond(node: &Arc<Node>, request: Request<Incoming>, connection: &Conn
         "sys/health" if reads || parts.method == Method::HEAD => {
             let health = node.health(health_query(parts.uri.query().unwrap_or_default())?);
             Ok(encode::object(health.status, &health.body))
+        }
+        "sys/metrics" if reads => {
+            let query = form::parse(parts.uri.query().unwrap_or_default())?;
+            let format = query.get("format").and_then(Json::as_str).unwrap_or_default();
+            let (media_type, bytes) = node.metrics(format)?;
+            Ok(encode::plain(200, media_type, bytes))
         }
         "sys/seal-status" if reads => Ok(encode::object(200, &node.seal_status())),
         "sys/leader" if reads => Ok(encode::object(200, &leader())),
@@ -177,7 +186,8 @@ fn health_query(text: &str) -> Result<HealthQuery> {
             None => Ok(None),
             Some(text) => match text.parse::<u16>() {
                 Ok(code) if (100..600).contains(&code) => Ok(Some(code)),
-                _ => Err(Error::invalid(format!("bad value for '{name}'"))),
+                // Vault answers such a value without a text.
+                _ => Err(Error::Invalid(String::new())),
             },
         }
     };
@@ -185,7 +195,7 @@ fn health_query(text: &str) -> Result<HealthQuery> {
         if let Some(text) = query.get(name).and_then(Json::as_str)
             && parse_bool(text).is_none()
         {
-            return Err(Error::invalid(format!("bad value for '{name}'")));
+            return Err(Error::Invalid(String::new()));
         }
     }
     Ok(HealthQuery { active: code("activecode")?, sealed: code("sealedcode")?, uninitialized: code("uninitcode")? })

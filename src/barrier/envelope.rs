@@ -4,6 +4,8 @@
 //!
 //! The stored key is the associated data: a value moved elsewhere does not open.
 
+use std::sync::atomic::Ordering;
+
 use super::keyring::Keyring;
 use crate::base::{Error, Result, Rng, Secret};
 use crate::crypto::aead::AeadKey;
@@ -25,6 +27,7 @@ pub fn wants_keyring(error: &Error) -> bool {
 /// Seals a value for its place, under the active term.
 pub fn seal(keys: &Keyring, rng: &dyn Rng, place: &str, value: &[u8]) -> Result<Vec<u8>> {
     let (term, key) = keys.active();
+    keys.used().fetch_add(1, Ordering::Relaxed);
     seal_with(key, term, rng, place, value)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,8 @@ struct Term {
     installed: Timestamp,
     key: AeadKey,
     raw: Locked<[u8; 32]>,
+    /// Encryptions of this node under it that are not written down yet.
+    used: AtomicU64,
 }
 
 /// As it is written down: it exists only while the keyring is sealed or opened.
@@ -125,6 +128,11 @@ impl Keyring {
         (self.active.number, &self.active.key)
     }
 
+    /// Encryptions of this node under the active key that are not written down yet.
+    pub fn used(&self) -> &AtomicU64 {
+        &self.active.used
+    }
+
     /// What is known of the active term.
     pub fn active_info(&self) -> TermInfo {
         TermInfo { term: self.active.number, installed: self.active.installed }
@@ -165,7 +173,7 @@ impl Keyring {
 
 impl Term {
     fn new(number: u32, installed: Timestamp, key: &Secret<Vec<u8>>) -> Result<Self> {
-        Ok(Self { number, installed, key: AeadKey::from_bytes(key)?, raw: locked(key)? })
+        Ok(Self { number, installed, key: AeadKey::from_bytes(key)?, raw: locked(key)?, used: AtomicU64::new(0) })
     }
 }
 

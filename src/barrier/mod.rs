@@ -15,10 +15,11 @@ use arc_swap::ArcSwapOption;
 
 pub use keyring::{Keyring, RootKey, TermInfo};
 pub use txn::{Rows, Txn};
-pub use view::{Reading, View};
+pub use view::{Cursor, Reading, View};
 
 use crate::base::{Error, Key, Result, Rng, Secret, Timestamp};
 use crate::storage::{Batch, Change, Expect, Storage, Version};
+use crate::telemetry::{Meter, metrics};
 
 /// Where the keyring lies, sealed under the root key. Its name is not encrypted: it opens the others.
 pub const KEYRING: &str = "core/keyring";
@@ -30,6 +31,7 @@ pub struct Barrier {
     /// What the keyring is sealed under: another node may change it at any moment.
     root_key: ArcSwapOption<RootKey>,
     rng: Arc<dyn Rng>,
+    meter: std::sync::OnceLock<Meter>,
 }
 
 impl Barrier {
@@ -47,7 +49,16 @@ impl Barrier {
         let keyring = Keyring::create(rng.as_ref(), now)?;
         let row = (KEYRING.to_owned(), Change::Put(keyring.seal(root_key, rng.as_ref())?));
         let root_key = ArcSwapOption::from(Some(root_key.clone()));
-        Ok((Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), root_key, rng }), row))
+        Ok((
+            Arc::new(Self {
+                storage,
+                keys: ArcSwapOption::from_pointee(keyring),
+                root_key,
+                rng,
+                meter: std::sync::OnceLock::new(),
+            }),
+            row,
+        ))
     }
 
     /// Opens the keyring with this root key.
@@ -63,7 +74,13 @@ impl Barrier {
         let row = row.ok_or(Error::Uninitialized)?;
         let keyring = Keyring::open(root_key, &row.value)?;
         let root_key = ArcSwapOption::from(Some(root_key.clone()));
-        Ok(Arc::new(Self { storage, keys: ArcSwapOption::from_pointee(keyring), root_key, rng }))
+        Ok(Arc::new(Self {
+            storage,
+            keys: ArcSwapOption::from_pointee(keyring),
+            root_key,
+            rng,
+            meter: std::sync::OnceLock::new(),
+        }))
     }
 
     /// The whole store, from the top.
@@ -75,6 +92,19 @@ impl Barrier {
     pub fn seal(&self) {
         self.keys.store(None);
         self.root_key.store(None);
+    }
+
+    /// Notes from now on how long its work takes.
+    pub fn measure(&self, meter: Meter) {
+        // Once is enough: the clock and the registers are the process's own.
+        let _ = self.meter.set(meter);
+    }
+
+    fn timed<R>(&self, what: metrics::Barrier, f: impl FnOnce() -> R) -> R {
+        match self.meter.get() {
+            Some(meter) => meter.timed(what, f),
+            None => f(),
+        }
     }
 
     /// The store below.

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use super::{Barrier, Keyring, Txn, envelope, names};
 use crate::base::{Error, Key, Result, Secret};
 use crate::storage::{Snapshot, Version};
+use crate::telemetry::metrics::Barrier as Timed;
 
 /// The barrier with a prefix, and the guard that every batch from here expects.
 #[derive(Clone)]
@@ -80,7 +81,7 @@ impl View {
     /// # Errors
     /// As [`View::read`].
     pub fn get<T: DeserializeOwned>(&self, key: &Key) -> Result<Option<T>> {
-        self.read(|r| r.get(key))
+        self.barrier.timed(Timed::Get, || self.read(|r| r.get(key)))
     }
 
     /// The names directly below a key, sorted, folders with their slash.
@@ -88,13 +89,54 @@ impl View {
     /// # Errors
     /// As [`View::read`].
     pub fn list(&self, folder: &Key) -> Result<Vec<String>> {
-        self.read(|r| r.list(folder))
+        self.barrier.timed(Timed::List, || self.read(|r| r.list(folder)))
+    }
+
+    /// One step of counting the rows below a key: how many it met, and where the next begins; none at the end.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub fn count_step(&self, folder: &Key, from: &Cursor) -> Result<(usize, Option<Cursor>)> {
+        self.read(|r| {
+            let (_, rows) = r.page(folder, from)?;
+            Ok((rows.len(), next(&rows)))
+        })
+    }
+
+    /// One step of a walk over the rows below a key, keys as seen from `folder`.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub fn walk_step<T: DeserializeOwned>(&self, folder: &Key, from: &Cursor) -> Result<Walked<T>> {
+        self.read(|r| {
+            let (place, rows) = r.page(folder, from)?;
+            let mut found = Vec::new();
+            for (stored, row) in &rows {
+                let below = stored.get(place.len() + 1..).unwrap_or_default();
+                let Some(key) = names::open_below(r.keys, &place, below) else { continue };
+                found.push((key, decode(&envelope::open(r.keys, stored, &row.value)?)?));
+            }
+            Ok((found, next(&rows)))
+        })
     }
 
     /// A transaction that starts empty.
     pub fn txn(&self) -> Txn {
         Txn::new(self.clone(), self.guard.clone())
     }
+}
+
+/// The rows of one step of a walk, and where the next begins; none at the end.
+pub type Walked<T> = (Vec<(Key, T)>, Option<Cursor>);
+
+/// Where a walk over many rows stands between two of its steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cursor(String);
+
+/// Behind a page that was full there may be more.
+fn next(rows: &[(String, crate::storage::Row)]) -> Option<Cursor> {
+    let full = rows.len() >= crate::base::limits::BATCH_KEYS;
+    rows.last().filter(|_| full).map(|(stored, _)| Cursor(stored.clone()))
 }
 
 /// One consistent snapshot of a view.
@@ -163,6 +205,14 @@ impl Reading<'_> {
             found.push((key, decode(&envelope::open(self.keys, &stored, &row.value)?)?));
         }
         Ok(found)
+    }
+
+    /// The rows of one page below a key, as they are stored, and the place of the key.
+    fn page(&self, folder: &Key, from: &Cursor) -> Result<(String, Vec<(String, crate::storage::Row)>)> {
+        let place = names::seal_below(self.keys, self.prefix, folder)?;
+        let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
+        let rows = self.snapshot.scan(&prefix, &from.0, crate::base::limits::BATCH_KEYS)?;
+        Ok((place, rows))
     }
 
     /// The keys of the first rows below a key, in the order of storage, as seen from `folder`.

@@ -10,6 +10,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The request is wrong; the text says what to change.
     Invalid(String),
+    /// A login whose proof does not fit: it counts towards a lockout.
+    Credentials(String),
     /// No valid token came with the request.
     BadToken,
     /// The token's policies do not allow it (or what is asked for does not exist: the same answer).
@@ -65,7 +67,7 @@ impl Error {
     /// The HTTP status. The only place where one is chosen for an error.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Invalid(_) => 400,
+            Self::Invalid(_) | Self::Credentials(_) => 400,
             Self::BadToken | Self::Denied | Self::Forbidden(_) => 403,
             Self::NotFound(_) | Self::NoHandler(_) | Self::UnsupportedPath => 404,
             Self::UnsupportedOperation | Self::Method => 405,
@@ -80,9 +82,11 @@ impl Error {
     /// The texts for the client's `errors`. Clients match on them: see the golden test below.
     pub fn texts(&self) -> Vec<String> {
         match self {
-            Self::Invalid(text) | Self::Unavailable(text) | Self::MediaType(text) | Self::Forbidden(text) => {
-                vec![text.clone()]
-            }
+            Self::Invalid(text)
+            | Self::Credentials(text)
+            | Self::Unavailable(text)
+            | Self::MediaType(text)
+            | Self::Forbidden(text) => vec![text.clone()],
             Self::BadToken => vec!["permission denied".into()],
             Self::Denied => vec!["1 error occurred:\n\t* permission denied\n\n".into()],
             Self::NotFound(texts) => texts.clone(),

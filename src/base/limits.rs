@@ -140,3 +140,25 @@ pub const OIDC_RETIRED: usize = 1000;
 pub const OIDC_ROTATIONS: usize = 10;
 /// Ids of one list that come with what is known of each; of longer ones a client reads those it wants.
 pub const LISTED_WITH_INFO: usize = 10_000;
+/// Most password policies.
+pub const PASSWORD_POLICIES: usize = 1024;
+/// Most origins, headers, or values of one header, in what browsers are told.
+pub const FRONT_ITEMS: usize = 64;
+/// Longest value of one header of the web page, in bytes.
+pub const HEADER_VALUE_BYTES: usize = 2048;
+/// Most rate limits.
+pub const QUOTAS: usize = 1024;
+/// Clients that a rate limit tells apart on one node; more share one place, so that the limit holds for them together.
+pub const QUOTA_CLIENTS: usize = 65_536;
+/// Places of one auth mount in which failed logins are counted: names share a place once in so many, and storage has a bound.
+pub const LOCKOUT_PLACES: u16 = 4096;
+/// Longest name of a login that is counted, in bytes.
+pub const LOCKOUT_NAME_BYTES: usize = 1024;
+/// Tries of a revocation before a lease counts as irrevocable, as Vault's.
+pub const REVOKE_TRIES: u32 = 6;
+/// Revocations that run side by side in the background.
+pub const REVOKE_SIDE_BY_SIDE: usize = 16;
+/// Mounts that have metrics of their own; all others share one.
+pub const METRIC_MOUNTS: usize = 100;
+/// Values of one label; all others share one.
+pub const METRIC_LABELS: usize = 200;

@@ -23,6 +23,11 @@ pub fn harden() -> Vec<String> {
     warnings
 }
 
+/// The machine's name.
+pub fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Raises the number of files that may be open to what the system allows, at most 65,536: the usual 1,024 are fewer than
 /// the connections that a listener serves. Says what it is afterwards; none means without limit.
 ///

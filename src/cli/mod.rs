@@ -18,6 +18,7 @@ mod mounts;
 mod operator;
 mod output;
 mod pairs;
+mod plugin;
 mod policy;
 mod secrets;
 mod server;
@@ -99,6 +100,7 @@ enum Command {
     Audit(audit::Audit),
     Operator(operator::Operator),
     PathHelp(logical::PathHelp),
+    Plugin(plugin::Plugin),
     Print(login::Print),
     /// Show the version.
     Version,
@@ -173,6 +175,7 @@ async fn command(command: Command, cx: &mut Cx<'_, '_>) -> Outcome {
         Command::Audit(command) => command.run(cx).await,
         Command::Operator(command) => command.run(cx).await,
         Command::PathHelp(command) => command.run(cx).await,
+        Command::Plugin(command) => command.run(cx).await,
         Command::Print(command) => command.run(cx),
         // Answered before a client was thought of.
         Command::Version => Ok(()),

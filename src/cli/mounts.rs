@@ -49,6 +49,21 @@ pub struct Tunable {
     /// The kind of tokens that logins give (auth methods only).
     #[arg(long, value_name = "KIND")]
     token_type: Option<String>,
+    /// Accepted: there is one version.
+    #[arg(long, value_name = "VERSION")]
+    plugin_version: Option<String>,
+    /// Failed logins in a row that lock a user out (auth methods only).
+    #[arg(long, value_name = "N")]
+    user_lockout_threshold: Option<u64>,
+    /// How long a user is locked out.
+    #[arg(long, value_name = "DURATION")]
+    user_lockout_duration: Option<String>,
+    /// How long a failed login is remembered.
+    #[arg(long, value_name = "DURATION")]
+    user_lockout_counter_reset_duration: Option<String>,
+    /// Lock nobody out.
+    #[arg(long)]
+    user_lockout_disable: Option<bool>,
 }
 
 /// Settings that are given when a mount is made.
@@ -91,10 +106,15 @@ impl Tunable {
             ("max_lease_ttl", &self.max_lease_ttl),
             ("listing_visibility", &self.listing_visibility),
             ("token_type", &self.token_type),
+            ("plugin_version", &self.plugin_version),
         ] {
             if let Some(text) = text {
                 config.insert(name.into(), text.as_str().into());
             }
+        }
+        let lockout = self.lockout();
+        if !lockout.is_empty() {
+            config.insert("user_lockout_config".into(), lockout.into());
         }
         for (name, list) in [
             ("audit_non_hmac_request_keys", &self.audit_non_hmac_request_keys),
@@ -108,6 +128,16 @@ impl Tunable {
             }
         }
         config
+    }
+
+    fn lockout(&self) -> Map<String, Value> {
+        let given = [
+            ("lockout_threshold", self.user_lockout_threshold.map(Value::from)),
+            ("lockout_duration", self.user_lockout_duration.clone().map(Value::from)),
+            ("lockout_counter_reset_duration", self.user_lockout_counter_reset_duration.clone().map(Value::from)),
+            ("lockout_disable", self.user_lockout_disable.map(Value::from)),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
     }
 
     fn options(&self) -> Outcome<Map<String, Value>> {

@@ -6,6 +6,7 @@
 mod ignored;
 mod listener;
 mod load;
+mod sanitized;
 mod seal;
 mod stanza;
 

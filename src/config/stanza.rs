@@ -31,11 +31,20 @@ pub struct TelemetryConfig {
     pub prometheus_retention: Option<Duration>,
     /// Whether metrics are shown without a token, on every listener.
     pub unauthenticated_metrics_access: bool,
+    /// How often what there is gets counted; none: never.
+    pub usage_gauge_period: Option<Duration>,
+    /// What names begin with.
+    pub prefix: String,
 }
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { prometheus_retention: Some(DAY), unauthenticated_metrics_access: false }
+        Self {
+            prometheus_retention: Some(DAY),
+            unauthenticated_metrics_access: false,
+            usage_gauge_period: Some(Duration::from_secs(600)),
+            prefix: "vault".to_owned(),
+        }
     }
 }
 
@@ -101,11 +110,27 @@ pub(super) fn storage(body: &Body, warnings: &mut Vec<Warning>) -> hcl::Result<O
 
 pub(super) fn telemetry(to: &mut TelemetryConfig, body: &Body, warnings: &mut Vec<Warning>) -> hcl::Result<()> {
     let Some(block) = body.block("telemetry")? else { return Ok(()) };
-    let keys = ["prometheus_retention_time", "unauthenticated_metrics_access"];
+    let keys = ["prometheus_retention_time", "unauthenticated_metrics_access", "usage_gauge_period", "metrics_prefix"];
     only(block.body(), &keys, ignored::TELEMETRY, warnings)?;
     set(&mut to.prometheus_retention, block.body(), "prometheus_retention_time", |attr| {
         let retention = attr.as_duration()?;
         Ok((!retention.is_zero()).then_some(retention))
+    })?;
+    set(&mut to.usage_gauge_period, block.body(), "usage_gauge_period", |attr| {
+        if attr.as_str().is_ok_and(|word| word == "none") {
+            return Ok(None);
+        }
+        let period = attr.as_duration()?;
+        // More often would count all day.
+        Ok((!period.is_zero()).then_some(period.max(Duration::from_secs(30))))
+    })?;
+    set(&mut to.prefix, block.body(), "metrics_prefix", |attr| {
+        let prefix = attr.as_string()?;
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if prefix.len() > 64 || !prefix.chars().all(fits) {
+            return Err(attr.error("must be letters, digits and underscores, 64 at most"));
+        }
+        Ok(prefix)
     })?;
     let key = "unauthenticated_metrics_access";
     set(&mut to.unauthenticated_metrics_access, block.body(), key, |attr| attr.as_bool())

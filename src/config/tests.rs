@@ -330,7 +330,11 @@ fn every_key_arrives() {
         unsafe_allow_api_audit_creation: true,
         disable_unauthed_rekey_endpoints: false,
         disable_unauthed_generate_root_endpoints: false,
-        telemetry: TelemetryConfig { prometheus_retention: None, unauthenticated_metrics_access: true },
+        telemetry: TelemetryConfig {
+            prometheus_retention: None,
+            unauthenticated_metrics_access: true,
+            ..TelemetryConfig::default()
+        },
         user_lockout: vec![all, ldap],
         audit: vec![audit],
         seal: Some(StaticSeal {

@@ -84,6 +84,8 @@ pub struct Frame {
     pub wrapping: bool,
     /// The way to other servers.
     pub outbound: Arc<dyn Outbound>,
+    /// Whether a name in the path was given in another case than its own.
+    pub folded: bool,
 }
 
 /// A request at its handler.

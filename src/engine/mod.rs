@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use cx::{Caller, ClientCert, Cx, Frame, RawRequest, page};
 pub use params::{Args, Field, Param, Params, Rest};
 pub use reply::{Alias, Body, Child, Leased, Login, Renewal, Reply, Resumed};
-pub use routes::{At, Endpoint, Handling, Matched, Routes, Table};
+pub use routes::{At, Claim, Endpoint, Handling, Matched, Routes, Table};
 pub use token_rules::{OlderTokenParams, TokenKind, TokenParams, TokenRules, policy_names, show_network, within};
 
 use crate::barrier::{Txn, View};

@@ -200,6 +200,18 @@ impl Scalar for i64 {
     }
 }
 
+impl Scalar for f64 {
+    const KIND: &'static str = "number";
+    fn read(value: Json) -> Result<Self, String> {
+        let text = match value {
+            Json::Number(text) => String::from(text),
+            Json::String(text) => text,
+            _ => return expected("a number"),
+        };
+        text.parse().ok().filter(|f: &Self| f.is_finite()).ok_or_else(|| "expected a number".to_owned())
+    }
+}
+
 impl Scalar for u64 {
     const KIND: &'static str = "integer";
     fn read(value: Json) -> Result<Self, String> {

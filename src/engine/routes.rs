@@ -16,6 +16,16 @@ use crate::base::{BoxFuture, Error, Operation, Path, Result};
 type AnyArc = Arc<dyn Any + Send + Sync>;
 type Run = Arc<dyn Fn(AnyArc, Frame, &mut Args) -> Result<BoxFuture<'static, Result<Reply>>> + Send + Sync>;
 type Exists = Arc<dyn Fn(AnyArc, Frame, &mut Args) -> Result<bool> + Send + Sync>;
+type Claims = Arc<dyn Fn(AnyArc, Frame, &mut Args) -> Result<Claim> + Send + Sync>;
+
+/// Who a login would be, before anything is proven: for lockouts, and for limits of a role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// The alias, in the one form that it has after the login. Where there is one, failures lock it out.
+    pub alias: Option<String>,
+    /// The role.
+    pub role: Option<String>,
+}
 
 /// One operation of an endpoint.
 #[derive(Clone)]
@@ -71,6 +81,7 @@ pub struct Endpoint {
     pub open: bool,
     /// Its reads and lists change nothing at all, so that they may run while audit writes.
     pub inert: bool,
+    claims: Option<Claims>,
     parts: Vec<Part>,
     folder: bool,
 }
@@ -87,6 +98,19 @@ impl Endpoint {
     /// What it does for this operation.
     pub const fn handling(&self, operation: Operation) -> Option<&Handling> {
         self.operations[operation as usize].as_ref()
+    }
+
+    /// Whether it is a login that can say who wants in.
+    pub const fn is_login(&self) -> bool {
+        self.claims.is_some()
+    }
+
+    /// Who wants in, as far as the parameters can be read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn claim(&self, engine: AnyArc, frame: Frame, args: &mut Args) -> Result<Claim> {
+        self.claims.as_ref().map_or_else(|| Ok(Claim::default()), |f| f(engine, frame, args))
     }
 
     fn rest_is_empty(&self, captures: &[(&'static str, String)]) -> bool {
@@ -139,6 +163,7 @@ impl<E: Engine> Routes<E> {
             flat: false,
             open: false,
             inert: false,
+            claims: None,
             parts,
             folder,
         };
@@ -269,6 +294,16 @@ impl<E: Engine> At<E> {
         self
     }
 
+    /// Is a login: `f` says who wants in, and only looks. Parameters that cannot be read claim nothing.
+    #[must_use]
+    pub fn claims<P: Params>(mut self, f: fn(&Cx<E>, &P) -> Result<Claim>) -> Self {
+        self.endpoint.claims = Some(Arc::new(move |engine, frame, args| match P::parse(args) {
+            Ok(params) => f(&Cx::new(downcast(engine)?, frame), &params),
+            Err(_) => Ok(Claim::default()),
+        }));
+        self
+    }
+
     /// Takes any fields without a warning.
     #[must_use]
     pub const fn open(mut self) -> Self {
@@ -323,6 +358,12 @@ impl Table {
     /// Its rows.
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
+    }
+
+    /// The row that tells what a path is for, whatever the operation; none for the mount itself.
+    pub fn describing(&self, path: &Path, skip: usize) -> Option<&Endpoint> {
+        let below = path.as_str().get(skip..).filter(|below| !below.is_empty())?;
+        self.endpoints.iter().find(|endpoint| capture(&endpoint.parts, below).is_some())
     }
 
     /// Finds the row for a path, of which the first `skip` bytes are the mount's.

@@ -3,14 +3,17 @@
 //!     lease/id/<path>/<random>       the lease
 //!     lease/expiry/<time>/<random>   its id, in the order of time
 //!     lease/token/<token>/<random>   its id, for those who die with their token
+//!     lease/stuck/<random>           what could not be revoked, and why; it has no row in expiry any more
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::barrier::{Barrier, Txn, View};
-use crate::base::{BoxFuture, Json, Key, Result, Rng, Timestamp, Ttl, ids, time};
+use crate::base::{BoxFuture, Json, Key, Result, Rng, Timestamp, Ttl, ids, limits, time};
 
+/// Letters of a reason that are kept.
+const REASON_LETTERS: usize = 256;
 /// Letters that end a lease's id.
 const ID_LETTERS: usize = 24;
 
@@ -36,8 +39,23 @@ pub struct Lease {
     pub renewable: bool,
     /// What the engine needs to renew or revoke it.
     pub internal: Json,
-    /// How often revoking it failed.
+    /// How often revoking it failed. Once it did, the lease is at its end and is not renewed.
     pub failures: u32,
+    /// When revoking is tried next, where that is not the end.
+    pub due: Option<Timestamp>,
+    /// Why it counts as irrevocable.
+    pub stuck: Option<String>,
+}
+
+/// A lease that could not be revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// Its id.
+    pub id: String,
+    /// The mount that should have taken it back.
+    pub mount_accessor: String,
+    /// Why it did not.
+    pub error: String,
 }
 
 /// Takes back what was leased. Implemented by the vault, which knows the mounts.
@@ -93,6 +111,9 @@ impl Leases {
         let mut txn = self.view.txn();
         txn.delete(&id_key(&lease.id));
         txn.delete(&expiry_key(lease));
+        if lease.stuck.is_some() {
+            txn.delete(&stuck_key(lease));
+        }
         if !lease.token_id.is_empty() {
             txn.delete(&token_key(lease));
         }
@@ -106,6 +127,9 @@ impl Leases {
     pub fn renew(&self, id: &str, now: Timestamp, ttl: Ttl) -> Result<(Txn, Lease)> {
         let mut txn = self.view.txn();
         let mut lease: Lease = txn.get(&id_key(id))?.ok_or_else(|| crate::base::Error::invalid("lease not found"))?;
+        if lease.failures > 0 {
+            return Err(crate::base::Error::invalid("lease expired"));
+        }
         txn.delete(&expiry_key(&lease));
         lease.expires = time::after(now, ttl).min(lease.expires_at_most);
         lease.renewed = Some(now);
@@ -114,19 +138,43 @@ impl Leases {
         Ok((txn, lease))
     }
 
-    /// Puts a lease whose revocation failed further back in the queue.
+    /// Notes that revoking a lease failed: it is tried again at `next`, or, after [`limits::REVOKE_TRIES`], left for people. What is
+    /// stuck blocks nothing: it is in no queue.
     ///
     /// # Errors
     /// As [`Leases::get`].
-    pub fn postpone(&self, lease: &Lease, until: Timestamp) -> Result<Txn> {
+    pub fn failed(&self, lease: &Lease, why: &str, next: Timestamp) -> Result<Txn> {
         let mut txn = self.view.txn();
         let Some(mut present) = txn.get::<Lease>(&id_key(&lease.id))? else { return Ok(txn) };
         txn.delete(&expiry_key(&present));
-        present.expires = until;
-        present.failures += 1;
+        present.failures = present.failures.saturating_add(1);
+        if present.failures >= limits::REVOKE_TRIES {
+            let error: String = why.chars().filter(|c| !c.is_control()).take(REASON_LETTERS).collect();
+            let stuck =
+                Stuck { id: present.id.clone(), mount_accessor: present.mount_accessor.clone(), error: error.clone() };
+            present.stuck = Some(error);
+            txn.overwrite(&stuck_key(&present), &stuck)?;
+        } else {
+            present.due = Some(next);
+            txn.overwrite(&expiry_key(&present), &present.id)?;
+        }
         txn.put(&id_key(&lease.id), &present)?;
-        txn.overwrite(&expiry_key(&present), &present.id)?;
         Ok(txn)
+    }
+
+    /// Leases that could not be revoked, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Leases::get`].
+    pub fn stuck(&self, limit: usize) -> Result<Vec<Stuck>> {
+        let found = self.view.read(|r| r.first::<Stuck>(&Key::new("stuck"), limit))?;
+        Ok(found.into_iter().map(|(_, stuck)| stuck).collect())
+    }
+
+    /// The store's part of the barrier, and the folders in it that are counted: all leases, those that wait for their end, and those
+    /// that could not be revoked.
+    pub fn folders(&self) -> (&View, [Key; 3]) {
+        (&self.view, ["id", "expiry", "stuck"].map(Key::new))
     }
 
     /// Takes a lease from the token that it belongs to, so that the token can go before it.
@@ -195,7 +243,11 @@ fn letters(lease: &Lease) -> &str {
 }
 
 fn expiry_key(lease: &Lease) -> Key {
-    Key::new("expiry").at(lease.expires).join(letters(lease))
+    Key::new("expiry").at(lease.due.unwrap_or(lease.expires)).join(letters(lease))
+}
+
+fn stuck_key(lease: &Lease) -> Key {
+    Key::new("stuck").join(letters(lease))
 }
 
 fn token_key(lease: &Lease) -> Key {

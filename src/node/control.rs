@@ -93,12 +93,20 @@ impl Control for NodeControl {
         Ok(map([
             ("term", info.term.into()),
             ("install_time", info.installed.to_string().into()),
-            ("encryptions", 0u64.into()),
+            ("encryptions", active.vault.encryptions()?.into()),
         ]))
     }
 
     fn ceremony(&self, kind: CeremonyKind, step: CeremonyStep) -> BoxFuture<'_, Result<Map>> {
         Box::pin(async move { self.node()?.take_step(kind, step).await })
+    }
+
+    fn metrics(&self, format: &str) -> Result<(&'static str, Vec<u8>)> {
+        self.node()?.metrics(format)
+    }
+
+    fn in_flight(&self) -> Map {
+        self.node().map(|node| node.flights.show()).unwrap_or_default()
     }
 
     fn seal_status(&self) -> Map {

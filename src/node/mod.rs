@@ -4,8 +4,10 @@
 
 mod ceremony;
 mod control;
+mod flights;
 mod genesis;
 mod health;
+mod metrics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -63,6 +65,7 @@ pub struct Node {
     /// The sealed store with its offered shares; the lock makes ceremonies happen one after the other.
     sealed: Mutex<Option<Sealed>>,
     in_flight: AtomicUsize,
+    flights: flights::Flights,
     me: std::sync::Weak<Self>,
 }
 
@@ -92,6 +95,7 @@ impl Node {
             state: ArcSwap::from_pointee(state),
             sealed: Mutex::new(sealed),
             in_flight: AtomicUsize::new(0),
+            flights: flights::Flights::default(),
             me: me.clone(),
         }))
     }
@@ -103,6 +107,7 @@ impl Node {
     pub async fn handle(&self, inbound: Inbound) -> Result<Outbound, Refusal> {
         let _place = self.enter().ok_or_else(|| Refusal(Error::Unavailable("too many requests at once".into())))?;
         let vault = self.vault().map_err(Refusal)?;
+        let _boarded = self.flights.board(&inbound, self.clock.now());
         vault.handle(inbound).await
     }
 

@@ -10,6 +10,7 @@ mod decision;
 mod document;
 mod explain;
 mod limits;
+mod password;
 mod pattern;
 mod template;
 
@@ -19,6 +20,7 @@ pub use decision::{Decision, Denial, Grant, Query, Reason, Wrapping};
 pub use document::{Policy, Rule};
 pub use explain::{Explanation, Origin, RuleView};
 pub use limits::Limits;
+pub use password::PasswordPolicy;
 pub use template::{Fact, Facts, Field, NoFacts};
 
 /// The name of the policy that may do everything. It has no text and cannot be written.

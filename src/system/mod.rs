@@ -4,15 +4,20 @@
 
 pub mod audit;
 pub mod cubbyhole;
+mod facts;
+pub mod front;
 pub mod identity;
 pub mod mounts;
+pub mod openapi;
 pub mod policies;
 mod sys;
 mod token;
+pub mod versions;
 
 use std::sync::{Arc, Weak};
 
-pub use sys::{Sys, ceremony};
+pub use facts::Facts;
+pub use sys::{Rotation, Sys, ceremony, password_policy};
 pub use token::TokenEngine;
 
 use crate::audit::Broker;
@@ -23,6 +28,7 @@ use crate::engine::{AnyEngine, Limits, Mount, Mounted};
 use crate::identity::Identities;
 use crate::lease::Leases;
 use crate::mount::Mounts;
+use crate::quota::{Lockouts, Quotas};
 use crate::token::{Token, Tokens};
 
 /// What only a node can do. Implemented by the node.
@@ -47,6 +53,13 @@ pub trait Control: Send + Sync {
     fn ceremony(&self, kind: CeremonyKind, step: CeremonyStep) -> BoxFuture<'_, Result<Map>>;
     /// What `sys/seal-status` says.
     fn seal_status(&self) -> Map;
+    /// The metrics, with what of them is measured when they are asked for.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a format that is not known or not enabled.
+    fn metrics(&self, format: &str) -> Result<(&'static str, Vec<u8>)>;
+    /// Requests at work in this node, by their ids.
+    fn in_flight(&self) -> Map;
 }
 
 /// What a quorum of shares allows.
@@ -180,6 +193,10 @@ pub struct Handles {
     pub mounts: Arc<Mounts>,
     /// The audit log.
     pub audit: Arc<Broker>,
+    /// Rate limits.
+    pub quotas: Arc<Quotas>,
+    /// Failed logins.
+    pub lockouts: Arc<Lockouts>,
     /// What only a node can do.
     pub control: Arc<dyn Control>,
     /// What only the vault can do. Weak, since the vault holds its engines.
@@ -190,6 +207,8 @@ pub struct Handles {
     pub raw_storage: bool,
     /// Where clients reach this server, if that is configured.
     pub api_addr: Option<String>,
+    /// What is told of the process.
+    pub facts: Facts,
 }
 
 impl Handles {

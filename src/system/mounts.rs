@@ -161,7 +161,7 @@ impl Tune {
             config.token_type = kind.word().to_owned();
         }
         if let Json::Object(map) = self.user_lockout_config {
-            config.user_lockout = Some(lockout(map)?);
+            config.user_lockout = Some(lockout(map, config.user_lockout.take().unwrap_or_default())?);
         }
         Ok(())
     }
@@ -175,21 +175,25 @@ fn lease_time(field: &str, value: Json) -> Result<Ttl> {
     Ttl::read(value).map_err(|what| Error::invalid(format!("error converting input for field '{field}': {what}")))
 }
 
-fn lockout(map: Map) -> Result<UserLockout> {
+fn lockout(map: Map, mut lockout: UserLockout) -> Result<UserLockout> {
     let mut args = crate::engine::Args::new(Vec::new(), map);
     use crate::engine::Param;
-    let mut lockout = UserLockout::default();
     if let Some(v) = <Option<u64> as Param>::take("lockout_threshold", &mut args)? {
         lockout.threshold = v;
     }
     if let Some(v) = <Option<Ttl> as Param>::take("lockout_duration", &mut args)? {
         lockout.duration = v;
     }
-    if let Some(v) = <Option<Ttl> as Param>::take("lockout_counter_reset", &mut args)? {
-        lockout.counter_reset = v;
+    for name in ["lockout_counter_reset", "lockout_counter_reset_duration"] {
+        if let Some(v) = <Option<Ttl> as Param>::take(name, &mut args)? {
+            lockout.counter_reset = v;
+        }
     }
     if let Some(v) = <Option<bool> as Param>::take("lockout_disable", &mut args)? {
         lockout.disabled = v;
+    }
+    if lockout.threshold == 0 {
+        return Err(Error::invalid("'lockout_threshold' must be at least 1; 'lockout_disable' locks nobody out"));
     }
     Ok(lockout)
 }
@@ -458,6 +462,10 @@ async fn disable(cx: &Cx<Sys>, class: Class, path: &str) -> Result<Reply> {
     txn.delete(&guard_key(&mount.uuid));
     txn.overwrite(&leaving_key(&mount.uuid), &mount)?;
     txn.put(&table_key(), &stored)?;
+    txn.merge(cx.engine().handles.quotas.remove_of(&mount.uuid));
+    if mount.is_auth() {
+        txn.merge(cx.engine().handles.lockouts.forget_mount(&mount.accessor)?);
+    }
     let work = cx.engine().handles.work()?;
     work.commit(txn).await?;
     work.unmounted().await?;

@@ -138,11 +138,12 @@ async fn write(cx: Cx<Sys>, p: Write) -> Result<Reply> {
     })?;
     let mut txn = cx.engine().handles.view.txn();
     txn.overwrite(&folder().join(&p.name), &Stored { text })?;
-    Ok(Reply::empty(txn))
+    let reply = Reply::empty(txn);
+    Ok(if cx.folded { reply.warning("policy name was converted to lowercase") } else { reply })
 }
 
 /// A text that is base64 of a text is taken as that text, as Vault does.
-fn plain(given: String) -> String {
+pub fn plain(given: String) -> String {
     use base64::Engine as _;
     let decoded = base64::engine::general_purpose::STANDARD.decode(given.trim());
     match decoded.ok().and_then(|bytes| String::from_utf8(bytes).ok()) {

@@ -2,8 +2,10 @@
 //!
 //! Nothing secret is logged anywhere; what is filtered here is only how much.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -92,6 +94,19 @@ pub struct UnknownFormat;
 /// The hold on a running log: its level can be changed, on SIGHUP for example.
 pub struct Log {
     filter: reload::Handle<Targets, Registry>,
+    levels: Mutex<Levels>,
+}
+
+/// The parts whose levels can be set one by one: layers of the server.
+pub const LOGGERS: [&str; 18] = [
+    "api", "agent", "audit", "auth", "barrier", "cli", "identity", "lease", "mount", "node", "policy", "quota", "seal",
+    "secrets", "storage", "system", "token", "vault",
+];
+
+#[derive(Clone, Debug)]
+struct Levels {
+    all: Level,
+    own: BTreeMap<String, Level>,
 }
 
 impl Log {
@@ -107,8 +122,31 @@ impl Log {
 
     /// Logs as much as this from now on.
     pub fn set_level(&self, level: Level) {
+        self.change(|levels| *levels = Levels { all: level, own: BTreeMap::new() });
+    }
+
+    /// Logs as much as this of one part from now on; `None`: as much as of all others.
+    pub fn set_logger(&self, name: &str, level: Option<Level>) {
+        self.change(|levels| {
+            match level {
+                Some(level) => levels.own.insert(name.to_owned(), level),
+                None => levels.own.remove(name),
+            };
+        });
+    }
+
+    /// How much is logged of each part.
+    pub fn levels(&self) -> Vec<(&'static str, Level)> {
+        let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        LOGGERS.iter().map(|name| (*name, levels.own.get(*name).copied().unwrap_or(levels.all))).collect()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Levels)) {
+        let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut levels);
+        let own = levels.own.iter().map(|(name, level)| (format!("warifu::{name}"), ours(*level)));
         // It fails only when the log is gone, and then nobody misses the line.
-        let _ = self.filter.reload(targets(level));
+        let _ = self.filter.reload(targets(levels.all).with_targets(own));
     }
 }
 
@@ -123,27 +161,34 @@ where
         Format::Standard => lines.with_ansi(false).with_target(false).boxed(),
         Format::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
     };
-    (Registry::default().with(lines.with_filter(filter)), Log { filter: handle })
+    (
+        Registry::default().with(lines.with_filter(filter)),
+        Log { filter: handle, levels: Mutex::new(Levels { all: level, own: BTreeMap::new() }) },
+    )
 }
 
 /// Ours at the level that was asked for; of the libraries only what is wrong, unless everything was asked for.
 fn targets(level: Level) -> Targets {
-    let ours = match level {
+    let ours = ours(level);
+    let others = if level == Level::Trace { LevelFilter::DEBUG } else { ours.min(LevelFilter::ERROR) };
+    Targets::new().with_target("warifu", ours).with_default(others)
+}
+
+const fn ours(level: Level) -> LevelFilter {
+    match level {
         Level::Trace => LevelFilter::TRACE,
         Level::Debug => LevelFilter::DEBUG,
         Level::Info => LevelFilter::INFO,
         Level::Warn => LevelFilter::WARN,
         Level::Error => LevelFilter::ERROR,
         Level::Off => LevelFilter::OFF,
-    };
-    let others = if level == Level::Trace { LevelFilter::DEBUG } else { ours.min(LevelFilter::ERROR) };
-    Targets::new().with_target("warifu", ours).with_default(others)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
 
@@ -188,6 +233,19 @@ mod tests {
         });
         assert!(!lines.contains("one") && lines.contains("two"), "{lines}");
         assert!(lines.contains("three") && !lines.contains("four"), "{lines}");
+    }
+
+    #[test]
+    fn one_part_can_say_more_than_the_others() {
+        let lines = logged(Level::Warn, Format::Standard, |log| {
+            log.set_logger("audit", Some(Level::Debug));
+            tracing::debug!(target: "warifu::audit::file", "one");
+            tracing::debug!(target: "warifu::vault", "two");
+            assert!(log.levels().contains(&("audit", Level::Debug)) && log.levels().contains(&("vault", Level::Warn)));
+            log.set_logger("audit", None);
+            tracing::debug!(target: "warifu::audit::file", "three");
+        });
+        assert!(lines.contains("one") && !lines.contains("two") && !lines.contains("three"), "{lines}");
     }
 
     #[test]

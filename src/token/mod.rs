@@ -302,6 +302,11 @@ pub fn digest_of(key: &Key) -> Option<&str> {
     key.below(&Key::new("token/id"))
 }
 
+/// The folder of all tokens, below the store's view.
+pub fn ids() -> Key {
+    Key::new("id")
+}
+
 fn id_key(digest: &str) -> Key {
     Key::new("id").join(digest)
 }

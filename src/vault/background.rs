@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::{TryStreamExt, stream};
+
 use super::Vault;
-use crate::base::{Error, limits};
+use crate::base::{Error, Timestamp, limits};
 use crate::system;
 
 /// At most so long between two looks at the feed.
@@ -13,11 +15,15 @@ const POLL: Duration = Duration::from_millis(250);
 /// So long between two looks at what has ended.
 const SWEEP: Duration = Duration::from_millis(500);
 
+/// Pages that one round takes before the next look at all else.
+const ROUNDS: usize = 8;
+
 impl Vault {
     /// Starts the tasks. They end when the vault is sealed or dropped.
     pub fn start(self: &Arc<Self>) {
         tokio::spawn(feed(Arc::downgrade(self)));
         tokio::spawn(sweep(Arc::downgrade(self)));
+        tokio::spawn(super::measure::usage(Arc::downgrade(self)));
     }
 
     fn stopped(&self) -> bool {
@@ -45,15 +51,28 @@ async fn feed(vault: std::sync::Weak<Vault>) {
 
 async fn sweep(vault: std::sync::Weak<Vault>) {
     let mut lock = None;
+    let arrived = match vault.upgrade() {
+        Some(strong) => strong.arrive().await,
+        None => return,
+    };
+    if let Err(error) = arrived {
+        // The next start notes it.
+        tracing::debug!(%error, "the version could not be noted");
+    }
     loop {
         let Some(strong) = vault.upgrade().filter(|v| !v.stopped()) else { return };
+        if let Err(error) = strong.count_encryptions().await
+            && !matches!(error, Error::Sealed)
+        {
+            tracing::warn!(%error, "encryptions cannot be counted yet");
+        }
         if strong.stepping_down.swap(false, Ordering::SeqCst) {
             lock = None;
         } else if lock.is_none() {
             lock = strong.barrier.storage().task_lock().await.ok().flatten();
         }
         if lock.as_ref().is_some_and(|l| l.held()) {
-            match strong.sweep_once().await {
+            match strong.tend().await {
                 Ok(()) | Err(Error::Sealed) => {}
                 Err(error) => tracing::warn!(%error, "what has ended cannot be taken back yet"),
             }
@@ -67,30 +86,59 @@ async fn sweep(vault: std::sync::Weak<Vault>) {
 }
 
 impl Vault {
+    /// One round of what the holder of the task lock does.
+    async fn tend(&self) -> crate::base::Result<()> {
+        self.sweep_once().await?;
+        self.rotate_if_due().await
+    }
+
+    /// Notes that this version has opened the store.
+    async fn arrive(&self) -> crate::base::Result<()> {
+        let view = self.barrier.view();
+        match system::versions::arrived(&view, crate::API_VERSION, self.clock.now())? {
+            Some(txn) => self.commit(txn).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// One round of taking back, in bounded steps. Idempotent: what a crash leaves, the next round finishes.
     ///
     /// # Errors
     /// Those of storage; a lease that its engine cannot take back is put further back and blocks no other.
     pub async fn sweep_once(&self) -> crate::base::Result<()> {
         let now = self.clock.now();
-        for (expires, digest) in self.tokens.expired(now, limits::BATCH_KEYS)? {
-            match self.tokens.get(&digest)? {
-                // Renewed meanwhile: the row belongs to an older end.
-                Some(token) if token.expires != Some(expires) => {
-                    self.commit(self.tokens.forget_expiry(expires, &digest)).await?;
-                }
-                Some(_) => self.revoke_token_tree(&digest).await?,
-                None => {
-                    self.finish_token(&digest).await?;
-                    self.commit(self.tokens.forget_expiry(expires, &digest)).await?;
-                }
+        let side_by_side = limits::REVOKE_SIDE_BY_SIDE;
+        for _ in 0..ROUNDS {
+            let tokens = self.tokens.expired(now, limits::BATCH_KEYS)?;
+            let leases = self.leases.expired(now, limits::BATCH_KEYS)?;
+            let full = tokens.len().max(leases.len()) >= limits::BATCH_KEYS;
+            // Their commits share a flush.
+            stream::iter(tokens.into_iter().map(Ok))
+                .try_for_each_concurrent(side_by_side, |(expires, digest)| self.end_token(expires, digest))
+                .await?;
+            stream::iter(leases.into_iter().map(Ok))
+                .try_for_each_concurrent(side_by_side, |lease| async move { self.take_back(&lease, false).await })
+                .await?;
+            if !full {
+                break;
             }
-        }
-        for lease in self.leases.expired(now, limits::BATCH_KEYS)? {
-            self.take_back(&lease, false).await?;
         }
         system::identity::rotate_due(&self.handles, now, self.rng.clone()).await?;
         self.finish_tokens().await?;
         self.finish_unmounts().await
+    }
+
+    async fn end_token(&self, expires: Timestamp, digest: String) -> crate::base::Result<()> {
+        match self.tokens.get(&digest)? {
+            // Renewed meanwhile: the row belongs to an older end.
+            Some(token) if token.expires != Some(expires) => {
+                self.commit(self.tokens.forget_expiry(expires, &digest)).await.map(drop)
+            }
+            Some(_) => self.revoke_token_tree(&digest).await,
+            None => {
+                self.finish_token(&digest).await?;
+                self.commit(self.tokens.forget_expiry(expires, &digest)).await.map(drop)
+            }
+        }
     }
 }

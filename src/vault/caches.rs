@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::{Vault, milliseconds};
 use crate::base::{Key, Result};
 use crate::identity::keys::Concern;
+use crate::quota::Quotas;
 use crate::storage::Changes;
+use crate::system::front::Front;
 use crate::{identity, mount, system, token};
 
 /// How long caches are good after the start of the last poll.
@@ -15,13 +17,15 @@ const FRESH: Duration = Duration::from_secs(1);
 impl Vault {
     /// Forgets what these keys, from the top of the store, changed.
     pub(super) fn forget(&self, keys: &[Key]) -> Result<()> {
-        let (mut mounts, mut audit, mut policies) = (false, false, false);
+        let (mut mounts, mut audit, mut policies, mut front, mut quotas) = (false, false, false, false, false);
         for key in keys {
             if let Some(digest) = token::digest_of(key) {
                 self.sessions.forget(digest);
             }
             mounts |= *key == mount::table_key();
             audit |= *key == system::audit::key();
+            front |= Front::owns(key);
+            quotas |= Quotas::owns(key);
             policies |= system::policies::owns(key);
             match identity::keys::concern(key) {
                 Some(Concern::Entity(entity)) => self.epochs.advance(entity),
@@ -38,6 +42,12 @@ impl Vault {
         if audit {
             self.reload_audit()?;
         }
+        if front {
+            self.reload_front()?;
+        }
+        if quotas {
+            self.reload_quotas()?;
+        }
         Ok(())
     }
 
@@ -46,6 +56,8 @@ impl Vault {
         self.policies.forget();
         self.epochs.advance_groups();
         self.reload_mounts()?;
+        self.reload_front()?;
+        self.reload_quotas()?;
         self.reload_audit()
     }
 

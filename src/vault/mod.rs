@@ -6,10 +6,12 @@ mod acls;
 mod background;
 mod caches;
 mod epochs;
+mod measure;
 mod policies;
 pub mod request;
 mod response;
 mod revoke;
+mod rotation;
 mod sessions;
 mod stages;
 mod work;
@@ -20,6 +22,8 @@ use std::sync::{Arc, PoisonError};
 pub use request::{Content, Inbound, Outbound, Refusal};
 pub use response::{AuthInfo, Response, WrapInfo};
 
+use arc_swap::ArcSwap;
+
 use crate::audit::Broker;
 use crate::barrier::{Barrier, Txn};
 use crate::base::{Clock, Error, Result, Rng};
@@ -27,8 +31,11 @@ use crate::engine::{AnyEngine, Limits, Mount};
 use crate::identity::Identities;
 use crate::lease::Leases;
 use crate::mount::{Mounts, catalog};
+use crate::quota::{Lockouts, Quotas};
 use crate::storage::Version;
-use crate::system::{self, Control, Handles};
+use crate::system::front::Front;
+use crate::system::{self, Control, Facts, Handles};
+use crate::telemetry::{Meter, metrics};
 use crate::token::Tokens;
 
 /// What the configuration says, as far as the vault needs it.
@@ -44,6 +51,8 @@ pub struct Settings {
     pub api_addr: Option<String>,
     /// How engines reach other servers.
     pub outbound: Arc<dyn crate::outbound::Outbound>,
+    /// What is told of the process around it.
+    pub facts: Facts,
 }
 
 /// An unsealed store and all that works on it.
@@ -57,6 +66,9 @@ pub struct Vault {
     identities: Arc<Identities>,
     mounts: Arc<Mounts>,
     audit: Arc<Broker>,
+    quotas: Arc<Quotas>,
+    lockouts: Arc<Lockouts>,
+    front: ArcSwap<Front>,
     policies: policies::Policies,
     sessions: sessions::Sessions,
     acls: acls::Acls,
@@ -99,6 +111,8 @@ impl Vault {
         let identities = Arc::new(Identities::open(&barrier));
         let mounts = Arc::new(Mounts::default());
         let audit = Arc::new(Broker::new(settings.audit_rules.clone()));
+        let quotas = Arc::new(Quotas::open(&barrier));
+        let lockouts = Arc::new(Lockouts::open(&barrier)?);
         let polled_ms = AtomicU64::new(milliseconds(clock.monotonic()));
         let vault = Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
             let work: std::sync::Weak<dyn system::Work> = weak.clone();
@@ -109,11 +123,14 @@ impl Vault {
                 identities: identities.clone(),
                 mounts: mounts.clone(),
                 audit: audit.clone(),
+                quotas: quotas.clone(),
+                lockouts: lockouts.clone(),
                 control: control.clone(),
                 work,
                 limits: settings.limits,
                 raw_storage: settings.raw_storage,
                 api_addr: settings.api_addr.clone(),
+                facts: settings.facts.clone(),
             };
             Self {
                 policies: policies::Policies::new(barrier.view()),
@@ -129,6 +146,9 @@ impl Vault {
                 identities,
                 mounts,
                 audit,
+                quotas,
+                lockouts,
+                front: ArcSwap::default(),
                 control,
                 handles,
                 position: AtomicU64::new(position),
@@ -140,8 +160,11 @@ impl Vault {
                 turn: std::sync::Mutex::default(),
             }
         });
+        vault.barrier.measure(Meter { metrics: vault.settings.facts.metrics.clone(), clock: vault.clock.clone() });
         vault.reload_mounts()?;
         vault.reload_audit()?;
+        vault.reload_front()?;
+        vault.quotas.reload()?;
         Ok(vault)
     }
 
@@ -151,7 +174,10 @@ impl Vault {
     /// As [`Barrier::commit`].
     pub async fn commit(&self, txn: Txn) -> Result<Version> {
         let touched = txn.touched();
+        let start = self.clock.monotonic();
         let committed = self.barrier.commit(txn).await;
+        let now = self.clock.monotonic();
+        self.settings.facts.metrics.barrier(metrics::Barrier::Put, now.saturating_sub(start), now);
         // Where nobody knows whether it happened, it may have.
         if matches!(committed, Ok(_) | Err(Error::Unknown)) && self.forget(&touched).is_err() {
             self.doubts.fetch_add(1, Ordering::SeqCst);
@@ -174,6 +200,22 @@ impl Vault {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.audit.reload(system::audit::devices(&self.barrier.view())?);
         Ok(())
+    }
+
+    fn reload_front(&self) -> Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.front.store(Arc::new(Front::load(&self.barrier.view())?));
+        Ok(())
+    }
+
+    fn reload_quotas(&self) -> Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.quotas.reload()
+    }
+
+    /// What the door needs to know before it looks at a request.
+    pub fn front(&self) -> Arc<Front> {
+        self.front.load_full()
     }
 
     /// The audit log.

@@ -22,6 +22,8 @@ pub struct Inbound {
     pub token: Option<Secret<String>>,
     /// Body and query together.
     pub body: Arc<Map>,
+    /// Whether it only asks what the path is for.
+    pub help: bool,
     /// How long the client wants the answer to wait, wrapped.
     pub wrap_ttl: Option<Ttl>,
     /// Where the connection comes from.
@@ -86,8 +88,15 @@ impl Vault {
     /// A refusal, where no engine was reached or its answer could not be recorded.
     pub async fn handle(&self, inbound: Inbound) -> Result<Outbound, Refusal> {
         self.settle_doubt().map_err(Refusal)?;
+        if inbound.help {
+            return self.help(inbound).await;
+        }
+        let start = self.clock.monotonic();
         let routed = self.route(inbound);
-        let identified = match self.authenticate(routed) {
+        let authenticated = self.authenticate(routed);
+        let now = self.clock.monotonic();
+        self.metrics().fetch_acl_and_token.observe(now.saturating_sub(start), now);
+        let identified = match authenticated {
             Ok(identified) => identified,
             Err((routed, error)) => return Err(self.refuse(&routed, error).await),
         };
@@ -96,12 +105,19 @@ impl Vault {
             Err((routed, error)) => return Err(self.refuse(&routed, error).await),
         };
         let decided = self.decide(spent);
+        let now = self.clock.monotonic();
+        self.metrics().check_token.observe(now.saturating_sub(start), now);
         let mut recorded = match self.record(decided).await {
             Ok(recorded) => recorded,
             Err(refusal) => return Err(refusal),
         };
         let settled = self.run_and_settle(&mut recorded).await;
-        self.release(recorded, settled).await
+        let mount = recorded.target.entry.mount.clone();
+        let (operation, creates) = (recorded.inbound.operation, recorded.permit.creating());
+        let login = mount.is_auth() && recorded.target.endpoint().public;
+        let released = self.release(recorded, settled).await;
+        self.note(Some(mount.path.as_str()), operation, creates, login, start);
+        released
     }
 
     /// Runs the engine and commits what it changed; again, a bounded number of times, where another writer was faster.

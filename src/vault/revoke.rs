@@ -58,7 +58,11 @@ impl Vault {
         let Some(token) = self.tokens.get(digest)? else { return Ok(()) };
         let mut txn = self.tokens.remove(&token);
         txn.merge(self.tokens.mark_leaving(digest)?);
-        self.commit(txn).await.map(drop)
+        self.commit(txn).await?;
+        if token.expires.is_some() {
+            self.note_removed();
+        }
+        Ok(())
     }
 
     /// Removes what a token, itself gone already, has left.
@@ -82,20 +86,26 @@ impl Vault {
     /// Takes back a lease at its engine. If the engine cannot, the lease is put further back in the queue; with `detach`
     /// it also leaves the token that it belonged to, so that the token can go.
     pub(super) async fn take_back(&self, lease: &Lease, detach: bool) -> Result<()> {
+        let start = self.clock.monotonic();
         match self.ask_engine(lease).await {
             Ok(change) => {
                 let mut txn = self.leases.remove(lease);
                 if let Some(change) = change {
                     txn.merge(change);
                 }
-                self.commit(txn).await.map(drop)
+                self.commit(txn).await?;
+                self.note_removed();
+                let now = self.clock.monotonic();
+                self.metrics().revoke.observe(now.saturating_sub(start), now);
+                Ok(())
             }
             Err(Error::Sealed) => Err(Error::Sealed),
             Err(error) => {
+                self.metrics().revoke_failures.add(1);
                 let wait = Duration::from_secs(5 << lease.failures.min(10)).min(RETRY_AT_MOST);
                 tracing::warn!(lease = %lease.id, %error, retry_in = wait.as_secs(), "a lease could not be revoked");
                 let wait = crate::base::Ttl::from_seconds(wait.as_secs());
-                let mut txn = self.leases.postpone(lease, time::after(self.clock.now(), wait))?;
+                let mut txn = self.leases.failed(lease, &error.to_string(), time::after(self.clock.now(), wait))?;
                 if detach {
                     txn.merge(self.leases.detach(lease));
                 }
@@ -106,7 +116,9 @@ impl Vault {
 
     /// Removes a lease whatever its engine says.
     pub(super) async fn drop_lease(&self, lease: &Lease) -> Result<()> {
-        self.commit(self.leases.remove(lease)).await.map(drop)
+        self.commit(self.leases.remove(lease)).await?;
+        self.note_removed();
+        Ok(())
     }
 
     async fn ask_engine(&self, lease: &Lease) -> Result<Option<Txn>> {

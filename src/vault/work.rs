@@ -96,7 +96,10 @@ impl Work for Vault {
             if let Some(rows) = regrouped {
                 txn.merge(rows);
             }
+            let start = self.clock.monotonic();
             self.commit(txn).await?;
+            let end = self.clock.monotonic();
+            self.metrics().renew_token.observe(end.saturating_sub(start), end);
             let standing = self.identities.standing(&renewed.entity_id)?;
             let auth = describe(&renewed, text, standing.as_ref().map(Standing::policies).unwrap_or_default(), now);
             let response = super::Response { auth: Some(auth), warnings, ..super::Response::default() };
@@ -109,7 +112,7 @@ impl Work for Vault {
         Box::pin(async move {
             let now = self.clock.now();
             let lease = self.leases.get(id)?.ok_or_else(|| Error::invalid("lease not found"))?;
-            if now >= lease.expires {
+            if now >= lease.expires || lease.failures > 0 {
                 return Err(Error::invalid("lease expired"));
             }
             if !lease.renewable {
@@ -121,7 +124,10 @@ impl Work for Vault {
             let renewal = entry.engine.renew_lease(frame, lease.internal.clone()).await?;
             let ttl = increment.or(renewal.ttl).or(limits.default_ttl);
             let (txn, renewed) = self.leases.renew(id, now, ttl)?;
+            let start = self.clock.monotonic();
             self.commit(txn).await?;
+            let end = self.clock.monotonic();
+            self.metrics().renew.observe(end.saturating_sub(start), end);
             Ok(RenewedLease { ttl: time::until(now, renewed.expires), renewable: renewed.renewable })
         })
     }

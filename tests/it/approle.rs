@@ -71,7 +71,8 @@ async fn the_uses_of_a_secret_id_are_exact() {
     });
     let codes = at_once(calls).await;
     assert_eq!(codes.iter().filter(|c| **c == 200).count(), 10, "{codes:?}");
-    assert!(codes.iter().all(|c| matches!(c, 200 | 400)), "{codes:?}");
+    // Who fails so often is locked out as well.
+    assert!(codes.iter().all(|c| matches!(c, 200 | 400 | 403)), "{codes:?}");
     assert_eq!(role.server.tokens().await, before + 10);
     // Gone to its last row.
     let lookup =

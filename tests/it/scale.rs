@@ -48,6 +48,8 @@ async fn plant(server: &Server, count: usize, end: Timestamp) {
             renewable: false,
             internal: Json::Null,
             failures: 0,
+            due: None,
+            stuck: None,
         };
         batch.merge(leases.create(&lease).unwrap());
         if number % 50 == 49 || number + 1 == count {

@@ -21,6 +21,7 @@ use warifu::outbound::{Network, Outbound};
 use warifu::seal::StaticSeal;
 use warifu::storage::Storage;
 use warifu::storage::memory::Memory;
+use warifu::system::Facts;
 use warifu::vault::{Settings, Vault};
 
 use crate::http::Http;
@@ -78,6 +79,10 @@ pub struct Plan {
     pub static_seal: Option<Arc<StaticSeal>>,
     /// How engines reach other servers.
     pub outbound: Arc<dyn Outbound>,
+    /// Whether `sys/raw` answers.
+    pub raw_storage: bool,
+    /// What is told of the process.
+    pub facts: Facts,
 }
 
 impl Plan {
@@ -93,6 +98,8 @@ impl Plan {
             open_ceremonies: false,
             static_seal: None,
             outbound: Network::new(),
+            raw_storage: false,
+            facts: Facts::default(),
         }
     }
 
@@ -108,9 +115,10 @@ impl Plan {
             vault: Settings {
                 limits: Limits { default_ttl: Ttl::from_seconds(MAX_TTL), max_ttl: Ttl::from_seconds(MAX_TTL) },
                 audit_rules: Rules { directory: self.audit_folder.clone(), unsafe_anywhere: self.audit_anywhere },
-                raw_storage: false,
+                raw_storage: self.raw_storage,
                 api_addr: None,
                 outbound: self.outbound.clone(),
+                facts: self.facts.clone(),
             },
             open_rekey: self.open_ceremonies,
             open_generate_root: self.open_ceremonies,
@@ -205,6 +213,8 @@ impl Server {
             open_ceremonies: self.plan.open_ceremonies,
             static_seal: self.plan.static_seal.clone(),
             outbound: self.plan.outbound.clone(),
+            raw_storage: self.plan.raw_storage,
+            facts: self.plan.facts.clone(),
         };
         let mut server = plan.start().await;
         server.shares = self.shares.clone();

@@ -10,12 +10,12 @@ use super::digest::Digests;
 use super::role::{self, Role, id_key};
 use super::secret_id::{self, SecretId};
 use crate::base::{Error, Json, Name, Result, Secret};
-use crate::engine::{Alias, Cx, Login, Renewal, Reply, Routes, within};
+use crate::engine::{Alias, Claim, Cx, Login, Renewal, Reply, Routes, within};
 use crate::params;
 
 /// Adds the endpoint.
 pub fn routes(routes: Routes<AppRole>) -> Routes<AppRole> {
-    routes.at("login", "Log in.", |at| at.update(login).read(not_by_reading).public())
+    routes.at("login", "Log in.", |at| at.update(login).read(not_by_reading).public().claims(claim))
 }
 
 params! {
@@ -33,9 +33,16 @@ async fn not_by_reading(_: Cx<AppRole>, _: ()) -> Result<Reply> {
     Err(Error::invalid("missing role_id: a login is sent by POST"))
 }
 
+/// The alias of a login is the role id; the role's name is looked up for those who limit it.
+fn claim(cx: &Cx<AppRole>, p: &Credentials) -> Result<Claim> {
+    let Some(role_id) = p.role_id.clone().filter(|id| !id.is_empty()) else { return Ok(Claim::default()) };
+    let name: Option<Name> = cx.get(&id_key(&Digests::of(cx.view())?.role_id(&role_id)))?;
+    Ok(Claim { alias: Some(role_id), role: name.map(|name| name.as_str().to_owned()) })
+}
+
 /// One answer for all that does not fit: it does not tell which half was right.
 fn refused() -> Error {
-    Error::invalid("invalid role or secret ID")
+    Error::Credentials("invalid role or secret ID".into())
 }
 
 async fn login(cx: Cx<AppRole>, p: Credentials) -> Result<Reply> {

@@ -6,7 +6,7 @@ use super::Userpass;
 use super::users::{User, key};
 use crate::base::{Error, Json, Name, Result, Secret};
 use crate::crypto::password;
-use crate::engine::{Alias, Cx, Login, Renewal, Reply, Routes};
+use crate::engine::{Alias, Claim, Cx, Login, Renewal, Reply, Routes};
 use crate::params;
 
 /// Adds the endpoints.
@@ -14,7 +14,7 @@ pub fn routes(routes: Routes<Userpass>) -> Routes<Userpass> {
     routes.at("login", "Says that a name is missing.", |at| at.update(nameless).public()).at(
         "login/{username!}",
         "Log in.",
-        |at| at.update(login).public(),
+        |at| at.update(login).public().claims(claim),
     )
 }
 
@@ -28,6 +28,11 @@ params! {
     }
 }
 
+/// The name is in its one form already: the route folds it.
+fn claim(_: &Cx<Userpass>, p: &Credentials) -> Result<Claim> {
+    Ok(Claim { alias: Some(p.username.as_str().to_owned()), role: None })
+}
+
 async fn nameless(_: Cx<Userpass>, _: ()) -> Result<Reply> {
     Err(Error::invalid("missing username"))
 }
@@ -38,7 +43,7 @@ async fn login(cx: Cx<Userpass>, p: Credentials) -> Result<Reply> {
     let hash = user.as_ref().map(|u| u.hash.clone());
     let fits = cx.engine().hashing.verify(password.clone(), hash).await?;
     let Some(user) = user.filter(|_| fits) else {
-        return Err(Error::invalid("invalid username or password"));
+        return Err(Error::Credentials("invalid username or password".into()));
     };
     let rules = &user.rules;
     if !rules.admits(cx.client_addr) {

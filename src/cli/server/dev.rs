@@ -73,6 +73,7 @@ impl Dev {
             token: Some(root.clone()),
             body: Arc::new(body),
             wrap_ttl: None,
+            help: false,
             remote: None,
             client_cert: None,
             raw: Arc::new(crate::engine::RawRequest::default),

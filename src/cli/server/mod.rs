@@ -102,15 +102,12 @@ fn start(flags: Flags) -> anyhow::Result<()> {
     }
     let hardened = crate::base::process::harden();
     let files = crate::base::process::raise_open_files();
-    let _log = crate::telemetry::Log::start(config.log_level, config.log_format)?;
+    let log = Arc::new(crate::telemetry::Log::start(config.log_level, config.log_format)?);
     for warning in hardened.into_iter().chain(files.err()) {
         tracing::warn!("{warning}");
     }
     for warning in warnings {
         tracing::warn!("{warning}");
-    }
-    if !config.user_lockout.is_empty() {
-        tracing::warn!("the configuration's user_lockout has no effect yet: nobody is locked out");
     }
     if !config.audit.is_empty() {
         tracing::warn!("the configuration's audit devices have no effect yet: enable them over the API");
@@ -121,10 +118,23 @@ fn start(flags: Flags) -> anyhow::Result<()> {
         dev::tls(&mut config, flags.dev_tls_cert_dir.as_deref(), clock.now(), rng.as_ref())?;
     }
     let dev = dev.then_some(dev::Dev { root_token: flags.dev_root_token_id, store_token: !flags.dev_no_store_token });
+    let (files, fixed) = (flags.config, flags.log_level.is_some());
+    let reread: run::Reread = Box::new(move || {
+        if fixed || files.is_empty() {
+            return None;
+        }
+        match Config::load(&files, Config::new(STORE)) {
+            Ok((config, _)) => Some(config.log_level),
+            Err(error) => {
+                tracing::error!(%error, "the configuration could not be read again; the log level stays");
+                None
+            }
+        }
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("warifu")
         .max_blocking_threads(32)
         .build()?;
-    runtime.block_on(run::run(config, clock, rng, dev))
+    runtime.block_on(run::run(config, clock, rng, log, reread, dev))
 }

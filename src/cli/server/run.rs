@@ -16,15 +16,27 @@ use crate::engine::Limits;
 use crate::node::{Node, NodeSettings};
 use crate::seal;
 use crate::storage::{self, memory::Memory, sqlite::Sqlite};
+use crate::system::Facts;
+use crate::telemetry::{Level, Log};
 use crate::vault::Settings;
+
+/// Reads the log's level again; none where it cannot be read, or does not come from a file.
+pub type Reread = Box<dyn Fn() -> Option<Level>>;
 
 /// Runs a server by this configuration.
 ///
 /// # Errors
 /// When the store cannot be opened or an address cannot be listened at; nothing is started then.
-pub async fn run(config: Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, dev: Option<Dev>) -> anyhow::Result<()> {
+pub async fn run(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    log: Arc<Log>,
+    reread: Reread,
+    dev: Option<Dev>,
+) -> anyhow::Result<()> {
     let (storage, failed) = open(&config)?;
-    let node = Node::open(storage, clock.clone(), rng.clone(), settings(&config))?;
+    let node = Node::open(storage, clock.clone(), rng.clone(), settings(&config, log.clone()))?;
     open_itself(&node).await;
     let (stop, stopped) = watch::channel(false);
     let (mut listeners, mut certificates) = (Vec::new(), Vec::new());
@@ -69,7 +81,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, dev: 
     let _ = writeln!(out, "==> warifu server started! Log data will stream in below:\n");
     let _ = out.flush();
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    watch_signals(&node, &certificates, failed).await?;
+    watch_signals(&node, &certificates, failed, &log, reread.as_ref()).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("stopping");
     stop.send_replace(true);
@@ -118,7 +130,7 @@ fn storage_word(config: &Config) -> String {
     }
 }
 
-fn settings(config: &Config) -> NodeSettings {
+fn settings(config: &Config, log: Arc<Log>) -> NodeSettings {
     let beside = config.folder().map(|folder| folder.join("audit"));
     NodeSettings {
         vault: Settings {
@@ -130,6 +142,14 @@ fn settings(config: &Config) -> NodeSettings {
             raw_storage: config.raw_storage_endpoint,
             api_addr: config.api_addr.clone(),
             outbound: crate::outbound::Network::new(),
+            facts: Facts {
+                config: config.sanitized(),
+                log: Some((log, config.log_level)),
+                lockout: config.user_lockout.clone(),
+                metrics: Arc::default(),
+                telemetry: config.telemetry.clone(),
+                cluster_name: config.cluster_name.clone().unwrap_or_default(),
+            },
         },
         open_rekey: !config.disable_unauthed_rekey_endpoints,
         open_generate_root: !config.disable_unauthed_generate_root_endpoints,
@@ -180,6 +200,8 @@ async fn watch_signals(
     node: &Arc<Node>,
     certificates: &[Arc<Certificates>],
     mut failed: watch::Receiver<bool>,
+    log: &Log,
+    reread: &dyn Fn() -> Option<Level>,
 ) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -191,6 +213,10 @@ async fn watch_signals(
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => {
                 node.reopen_audit();
+                if let Some(level) = reread() {
+                    log.set_level(level);
+                    tracing::info!(%level, "log level read again");
+                }
                 for certificate in certificates {
                     match certificate.reload() {
                         Ok(()) => tracing::info!("certificate read again"),

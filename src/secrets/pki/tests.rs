@@ -74,6 +74,7 @@ impl Node {
             create_only: false,
             wrapping: false,
             outbound: crate::outbound::Network::new(),
+            folded: false,
         }
     }
 

@@ -1,4 +1,4 @@
-//! `sys/internal/ui/*`: what clients ask before they read. Also `sys/config/cors` and `sys/host-info` in their least form.
+//! `sys/internal/ui/*`: what clients ask before they read.
 
 use super::Sys;
 use crate::base::json::Map;
@@ -13,11 +13,20 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
     routes
         .at("internal/ui/mounts", "The mounts that the caller may see.", |at| at.read(list).public())
         .at("internal/ui/mounts/{path..}", "The mount that a path belongs to.", |at| at.read(of_path).public())
+        .at("internal/specs/openapi", "The API's description, made from its routes.", |at| {
+            at.read(openapi).update(openapi)
+        })
         .at("internal/ui/resultant-acl", "What the caller may do, all together.", |at| at.read(resultant))
-        .at("config/cors", "Cross-origin requests: none are allowed.", |at| at.read(cors).flat())
 }
 
 params! {
+    /// How the API is described.
+    pub struct Spec {
+        /// Accepted: each mount is described under its own path.
+        generic_mount_paths: Option<bool>,
+        /// Accepted.
+        context: Option<String>,
+    }
     /// A path.
     pub struct ByPath {
         /// The path.
@@ -89,11 +98,21 @@ async fn of_path(cx: Cx<Sys>, p: ByPath) -> Result<Reply> {
     Ok(Reply::data(data))
 }
 
+async fn openapi(cx: Cx<Sys>, _: Spec) -> Result<Reply> {
+    let token = caller(&cx)?.ok_or(Error::BadToken)?;
+    let work = cx.engine().handles.work()?;
+    let mut paths = Map::new();
+    for entry in cx.engine().handles.mounts.table().iter() {
+        if work.sees(&token, entry.mount.path.as_str())? {
+            crate::system::openapi::add(&mut paths, &entry.mount, entry.engine.table());
+        }
+    }
+    let mut bytes = Vec::new();
+    crate::base::json::write_object(&crate::system::openapi::document(paths), &mut bytes);
+    Ok(Reply::raw(200, "application/json", bytes))
+}
+
 async fn resultant(cx: Cx<Sys>, _: ()) -> Result<Reply> {
     let token = caller(&cx)?.ok_or(Error::BadToken)?;
     Ok(Reply::data(cx.engine().handles.work()?.outline(&token)?))
-}
-
-async fn cors(_: Cx<Sys>, _: ()) -> Result<Reply> {
-    Ok(Reply::data([("enabled".to_owned(), Json::Bool(false))]))
 }

@@ -1,8 +1,10 @@
 //! `sys/leases/*`, and the older `sys/renew` and `sys/revoke`, through the same handlers.
 
 use super::Sys;
+use crate::barrier::Cursor;
 use crate::base::{Error, Json, Path, Result, Ttl, time};
 use crate::engine::{Cx, Reply, Routes};
+use crate::lease::Stuck;
 use crate::params;
 use crate::system::Revocation;
 
@@ -13,7 +15,9 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
         .at("leases/lookup/{prefix..}", "List the leases below a path.", |at| at.list(list).sudo())
         .at("leases/revoke-prefix/{prefix..}", "Revoke all below a path.", |at| at.update(revoke_prefix).sudo())
         .at("leases/revoke-force/{prefix..}", "Forget all below a path.", |at| at.update(revoke_force).sudo())
-        .at("leases/tidy", "Look for leases that are left over: there are none to look for.", |at| at.update(tidy))
+        .at("leases", "The leases that could not be revoked.", |at| at.read(stuck).sudo())
+        .at("leases/count", "How many leases there are.", |at| at.read(count))
+        .at("leases/tidy", "Try once more to revoke what could not be revoked.", |at| at.update(tidy).sudo())
         .at("revoke-prefix/{prefix..}", "Revoke all below a path.", |at| at.update(revoke_prefix).sudo())
         .at("revoke-force/{prefix..}", "Forget all below a path.", |at| at.update(revoke_force).sudo());
     for pattern in ["leases/renew", "leases/renew/{url_lease_id..}", "renew", "renew/{url_lease_id..}"] {
@@ -136,6 +140,88 @@ fn whole(prefix: &str) -> Result<String> {
     Ok(path.to_owned())
 }
 
-async fn tidy(_: Cx<Sys>, _: ()) -> Result<Reply> {
-    Ok(Reply::nothing().status(202).warning("Leases have no left-overs here: their rows change together."))
+params! {
+    /// Which leases are asked for.
+    pub struct Which {
+        /// `irrevocable`; for a count also nothing, for all.
+        kind: Option<String> = "type",
+        /// Accepted: there are no namespaces.
+        include_child_namespaces: Option<bool>,
+        /// At most so many.
+        limit: Option<u64>,
+        /// More than what one page holds.
+        force: Option<bool>,
+    }
+}
+
+/// Stuck leases that one answer shows.
+const SHOWN: usize = 10_000;
+
+/// The path under which people know a mount.
+fn place(cx: &Cx<Sys>, accessor: &str) -> String {
+    let table = cx.engine().handles.mounts.table();
+    table.accessor(accessor).map_or_else(|| accessor.to_owned(), |e| e.mount.path.to_string())
+}
+
+async fn stuck(cx: Cx<Sys>, p: Which) -> Result<Reply> {
+    if p.kind.as_deref() != Some("irrevocable") {
+        return Err(Error::invalid("'type' must be 'irrevocable'"));
+    }
+    let limit = p.limit.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(SHOWN).min(SHOWN);
+    let found = cx.engine().handles.leases.stuck(limit + 1)?;
+    let more = found.len() > limit;
+    let shown: Vec<Json> = found
+        .iter()
+        .take(limit)
+        .map(|s| {
+            Json::object([
+                ("lease_id", Json::from(s.id.as_str())),
+                ("mount_path", place(&cx, &s.mount_accessor).into()),
+                ("error", s.error.as_str().into()),
+            ])
+        })
+        .collect();
+    let reply =
+        Reply::data([("lease_count".to_owned(), Json::from(shown.len())), ("leases".to_owned(), Json::Array(shown))]);
+    Ok(if more { reply.warning(format!("there are more than the {limit} that are shown")) } else { reply })
+}
+
+async fn count(cx: Cx<Sys>, p: Which) -> Result<Reply> {
+    let (view, [all, _, stuck]) = cx.engine().handles.leases.folders();
+    let (view, mut total, mut counts) = (view.clone(), 0u64, std::collections::BTreeMap::<String, u64>::new());
+    let mut cursor = Some(Cursor::default());
+    let accessors = |accessor: String| place(&cx, &accessor);
+    match p.kind.as_deref().unwrap_or_default() {
+        "irrevocable" => {
+            while let Some(from) = cursor.take() {
+                let (page, next) = view.walk_step::<Stuck>(&stuck, &from)?;
+                for (_, s) in page {
+                    total += 1;
+                    *counts.entry(accessors(s.mount_accessor)).or_default() += 1;
+                }
+                cursor = next;
+            }
+        }
+        "" => {
+            while let Some(from) = cursor.take() {
+                let (page, next) = view.count_step(&all, &from)?;
+                total += page as u64;
+                cursor = next;
+                tokio::task::yield_now().await;
+            }
+        }
+        _ => return Err(Error::invalid("'type' must be 'irrevocable', or nothing for all")),
+    }
+    let counts: crate::base::json::Map = counts.into_iter().map(|(k, n)| (k, n.into())).collect();
+    Ok(Reply::data([("lease_count".to_owned(), Json::from(total)), ("counts".to_owned(), counts.into())]))
+}
+
+async fn tidy(cx: Cx<Sys>, _: ()) -> Result<Reply> {
+    let handles = &cx.engine().handles;
+    let work = handles.work()?;
+    // One page at a time: what stays stuck must not be tried in a circle.
+    for s in handles.leases.stuck(crate::base::limits::BATCH_KEYS)? {
+        work.revoke(Revocation::Lease(&s.id)).await?;
+    }
+    Ok(Reply::nothing().status(202).warning("Leases that could not be revoked were tried once more."))
 }

@@ -2,11 +2,22 @@
 
 mod capabilities;
 pub mod ceremony;
+mod front;
 mod internal;
 mod leases;
+mod locked;
+mod loggers;
 mod mfa;
+mod passwords;
+mod quotas;
+mod raw;
+mod rotation;
+mod status;
 mod tools;
 mod wrapping;
+
+pub use passwords::password_policy;
+pub use rotation::Rotation;
 
 use super::{Handles, audit, mounts, policies};
 use crate::barrier::View;
@@ -29,9 +40,17 @@ impl Engine for Sys {
             .and(audit::routes)
             .and(capabilities::routes)
             .and(ceremony::routes)
+            .and(front::routes)
             .and(internal::routes)
             .and(leases::routes)
             .and(mfa::routes)
+            .and(locked::routes)
+            .and(loggers::routes)
+            .and(passwords::routes)
+            .and(quotas::routes)
+            .and(raw::routes)
+            .and(rotation::routes)
+            .and(status::routes)
             .and(tools::routes)
             .and(wrapping::routes)
     }

@@ -45,6 +45,12 @@ async fn wrap(cx: Cx<Sys>, p: Anything) -> Result<Reply> {
 fn find(cx: &Cx<Sys>, p: ByToken, free: bool) -> Result<(Token, Waiting, Option<Token>)> {
     let handles = &cx.engine().handles;
     let mut helper = None;
+    // What is no wrapping token is told first: who holds a text can look it up without any right.
+    if let Some(token) = p.token.as_ref().filter(|t| !t.reveal().is_empty())
+        && handles.tokens.get(&handles.tokens.digest(token))?.is_none()
+    {
+        return Err(not_valid());
+    }
     let text = match p.token.filter(|t| !t.reveal().is_empty()) {
         None => cx.caller.text.clone().ok_or(Error::BadToken)?,
         Some(token) => {

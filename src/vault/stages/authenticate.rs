@@ -21,6 +21,7 @@ pub struct Identified {
 }
 
 impl Vault {
+    #[expect(clippy::result_large_err, reason = "the request goes on either way: a refusal is recorded")]
     pub(in crate::vault) fn authenticate(&self, routed: Routed) -> Result<Identified, (Routed, Error)> {
         if routed.public {
             return Ok(Identified { routed, session: None });

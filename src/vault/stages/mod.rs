@@ -1,7 +1,9 @@
 //! The stages of a request, one file each, in the order of the table in `ARCHITECTURE.md`.
 
+mod admit;
 mod authenticate;
 mod decide;
+mod help;
 mod login;
 mod record;
 mod release;

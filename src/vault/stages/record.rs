@@ -55,11 +55,14 @@ impl Vault {
             let asker = session.as_deref().map(|s| (s, allowed));
             let mut entry = entry(self, &routed.inbound, target, asker, &fields, creating);
             entry.error = &error;
-            if inert {
+            let start = self.clock.monotonic();
+            let handed = if inert {
                 Ok(Proof::Handed(self.audit.begin(&entry)))
             } else {
                 self.audit.request(&entry).await.map(Proof::Held)
-            }
+            };
+            self.note_audit(start, true, handed.is_err());
+            handed
         };
         let outcome = match (proof, verdict, routed.target) {
             (Err(error), ..) => Err(error),
@@ -87,10 +90,25 @@ impl Vault {
         let fields = secret_fields(target, &routed.inbound);
         let mut entry = entry(self, &routed.inbound, target, None, &fields, false);
         entry.error = &text;
-        match self.audit.request(&entry).await {
+        let start = self.clock.monotonic();
+        let recorded = self.audit.request(&entry).await;
+        self.note_audit(start, true, recorded.is_err());
+        match recorded {
             Ok(_) => Refusal(error),
             Err(unrecorded) => Refusal(unrecorded),
         }
+    }
+
+    /// Notes how long the audit log took, and whether no device took the entry.
+    pub(in crate::vault) fn note_audit(&self, start: std::time::Duration, request: bool, failed: bool) {
+        let (metrics, now) = (self.metrics(), self.clock.monotonic());
+        let (summary, failures) = if request {
+            (&metrics.audit_request, &metrics.audit_request_failure)
+        } else {
+            (&metrics.audit_response, &metrics.audit_response_failure)
+        };
+        summary.observe(now.saturating_sub(start), now);
+        failures.add(u64::from(failed));
     }
 
     /// Revokes a token whose last use this was.

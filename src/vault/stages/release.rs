@@ -33,10 +33,13 @@ impl Vault {
             let mut entry = record::entry(self, &inbound, Some(&target), asker, &fields, permit.creating());
             entry.error = &error;
             entry.response = Some(response_facts(&settled.content));
-            match proof {
+            let start = self.clock.monotonic();
+            let released = match proof {
                 Proof::Held(_) => self.audit.response(&entry).await,
                 Proof::Handed(begun) => self.audit.finish(begun, &entry).await,
-            }
+            };
+            self.note_audit(start, false, released.is_err());
+            released
         };
         let outcome = match released {
             Ok(released) => Ok(Outbound::new(settled.status, settled.content, released)),

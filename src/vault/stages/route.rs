@@ -26,6 +26,8 @@ pub struct Target {
     index: usize,
     /// What the path said.
     pub captures: Vec<(&'static str, String)>,
+    /// Whether a name in the path was given in another case than its own.
+    pub folded: bool,
 }
 
 impl Target {
@@ -55,10 +57,11 @@ impl Vault {
         let skip = entry.mount.path.as_str().len().min(inbound.path.as_str().len());
         match entry.engine.table().find(&inbound.path, skip, inbound.operation) {
             Ok(matched) => {
-                if let Some(folded) = matched.folded {
-                    inbound.path = folded;
+                let folded = matched.folded.is_some();
+                if let Some(path) = matched.folded {
+                    inbound.path = path;
                 }
-                let target = Target { entry: entry.clone(), index: matched.index, captures: matched.captures };
+                let target = Target { entry: entry.clone(), index: matched.index, captures: matched.captures, folded };
                 let public = target.endpoint().public;
                 Routed { inbound, target: Ok(target), public }
             }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Recorded;
 use super::route::Target;
-use crate::base::{Error, Result};
-use crate::engine::{Args, Caller, Frame, Reply};
+use crate::base::{Error, Result, limits};
+use crate::engine::{Args, Body, Caller, Frame, Reply, UserLockout};
 use crate::system;
 use crate::vault::Vault;
 use crate::vault::request::Inbound;
@@ -23,6 +23,7 @@ impl Vault {
         let target = &recorded.target;
         let handling = target.handling(inbound)?;
         let frame = frame(self, inbound, target, recorded.session.as_deref(), recorded.permit.create_only());
+        let suspect = self.suspect(recorded)?;
         let mut args = Args::new(target.captures.clone(), inbound.body.as_ref().clone());
         let answer = handling.run(target.entry.engine.any(), frame, &mut args)?;
         let mut ignored: Vec<&str> =
@@ -30,9 +31,52 @@ impl Vault {
         ignored.retain(|name| name.len() <= 256 && !name.chars().any(char::is_control));
         let warning = (!ignored.is_empty())
             .then(|| format!("Endpoint ignored these unrecognized parameters: [{}]", ignored.join(", ")));
-        let mut reply = answer.await?;
+        let mut reply = match answer.await {
+            Err(error @ Error::Credentials(_)) => {
+                // Counted before it is told: else a client that hangs up would try for nothing.
+                if let Some((mount, name, rule)) = &suspect {
+                    self.commit(self.lockouts.failed(mount, name, rule, self.clock.now())).await?;
+                }
+                return Err(error);
+            }
+            other => other?,
+        };
+        if let (Body::Login(_), Some((mount, name, _))) = (&reply.body, &suspect)
+            && let Some(forget) = self.lockouts.forget(mount, name)?
+        {
+            match &mut reply.txn {
+                Some(txn) => txn.merge(forget),
+                None => reply.txn = Some(forget),
+            }
+        }
         reply.warnings.extend(warning);
         Ok(Answered { reply })
+    }
+}
+
+/// Whose failures a login counts: the mount's accessor, the name, and the rule.
+type Suspect = (String, String, UserLockout);
+
+impl Vault {
+    /// Whom a login would lock out if it fails; `None` for what is no login, or of nobody.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for who is locked out, whatever he proves.
+    fn suspect(&self, recorded: &Recorded) -> Result<Option<Suspect>> {
+        let target = &recorded.target;
+        if !target.endpoint().is_login() {
+            return Ok(None);
+        }
+        let mount = &target.entry.mount;
+        let rule = self.settings.facts.lockout(&mount.kind, mount.config.user_lockout.as_ref());
+        let alias = self.claim(&recorded.inbound, target).alias;
+        let Some(name) = alias.filter(|name| !rule.disabled && name.len() <= limits::LOCKOUT_NAME_BYTES) else {
+            return Ok(None);
+        };
+        if self.lockouts.locked(&mount.accessor, &name, &rule, self.clock.now())? {
+            return Err(Error::Forbidden("permission denied".into()));
+        }
+        Ok(Some((mount.accessor.clone(), name, rule)))
     }
 }
 
@@ -58,6 +102,7 @@ pub fn frame(vault: &Vault, inbound: &Inbound, target: &Target, session: Option<
         create_only,
         wrapping: inbound.wrap_ttl.is_some_and(|ttl| !ttl.is_zero()),
         outbound: vault.settings.outbound.clone(),
+        folded: target.folded,
     }
 }
 
@@ -79,6 +124,7 @@ pub fn own_frame(vault: &Vault, entry: &crate::mount::Entry, path: crate::base::
         create_only: false,
         wrapping: false,
         outbound: vault.settings.outbound.clone(),
+        folded: false,
     }
 }
 

@@ -34,6 +34,7 @@ impl Vault {
         let flat = recorded.target.endpoint().flat;
         let mut txn = reply.txn;
         let mut undo = Vec::new();
+        let (mut leased, mut made_token, mut wrapping_token) = (false, None, false);
         let mut status = reply.status.unwrap_or(200);
         let mut response = match reply.body {
             Body::Empty => {
@@ -56,8 +57,9 @@ impl Vault {
             Body::Data(data) => Response::data(data),
             Body::Whole(json) => serde_json::from_str(&Secret::new(json.text()).reveal().clone())
                 .map_err(|_| Error::internal("a wrapped answer is not what it should be"))?,
-            Body::Leased(leased) => {
-                let (response, lease) = self.lease(recorded, leased)?;
+            Body::Leased(data) => {
+                let (response, lease) = self.lease(recorded, data)?;
+                leased = true;
                 merge(&mut txn, self.leases.create(&lease)?);
                 if !lease.token_id.is_empty() {
                     merge(&mut txn, self.tokens.expect_alive(&lease.token_id));
@@ -70,9 +72,10 @@ impl Vault {
                 for rows in made.rows {
                     merge(&mut txn, rows);
                 }
-                if let Some(token) = made.token.filter(|t| t.kind == Kind::Service) {
-                    undo.push(Undo::Token(token.id));
+                if let Some(token) = made.token.as_ref().filter(|t| t.kind == Kind::Service) {
+                    undo.push(Undo::Token(token.id.clone()));
                 }
+                made_token = made.token;
                 Response { auth: Some(made.auth), warnings: made.warnings, ..Response::default() }
             }
         };
@@ -97,9 +100,18 @@ impl Vault {
                 }
             }
             response = wrapped;
+            wrapping_token = true;
             status = 200;
         }
         self.commit_some(txn).await?;
+        let metrics = self.metrics();
+        let ends = u64::from(leased) + u64::from(wrapping_token);
+        metrics.leases_created.add(ends);
+        metrics.leases.add(i64::try_from(ends).unwrap_or(0));
+        if let Some(token) = made_token {
+            let mount = &recorded.target.entry.mount;
+            self.note_token(&token, mount.path.as_str(), &mount.kind);
+        }
         let content = Content::Envelope { request_id: recorded.inbound.id.clone(), response: Box::new(response), flat };
         Ok(Settled { status, content, undo })
     }
@@ -134,6 +146,8 @@ impl Vault {
             renewable: leased.renewable,
             internal: leased.internal,
             failures: 0,
+            due: None,
+            stuck: None,
         };
         let response = Response {
             lease_id: lease.id.clone(),
