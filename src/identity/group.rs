@@ -41,10 +41,11 @@ pub struct Group {
 }
 
 impl Group {
-    /// What a membership of it says: nothing for an internal group, else by which alias.
+    /// What a membership of it says: nothing for an internal group, else by which alias. One that was made anew is another,
+    /// also under the old name.
     pub fn mark(&self) -> String {
         match (&self.alias, self.external) {
-            (Some(alias), true) => format!("{} {}", alias.mount_accessor, alias.name.to_lowercase()),
+            (Some(alias), true) => format!("{} {} {}", alias.id, alias.mount_accessor, alias.name.to_lowercase()),
             (None, true) => "none".to_owned(),
             (_, false) => String::new(),
         }

@@ -473,3 +473,57 @@ async fn an_application_gets_the_tokens_of_whom_it_may_log_in_once() {
     world.server.put(&format!("identity/entity/id/{entity}"), json!({"disabled": true})).await.is(204);
     world.server.with(&access).get(&format!("{place}/userinfo")).await.is(401);
 }
+
+#[tokio::test]
+async fn a_group_of_an_auth_method_has_whom_the_method_names_and_nobody_else() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+    let world = World::new().await;
+    let key = warifu::crypto::PrivateKey::generate(warifu::crypto::keys::jws_kind("ES256").unwrap()).unwrap();
+    world.server.auth("jwt", "jwt").await;
+    let accessor = world.server.get("sys/auth").await.ok().data()["jwt/"]["accessor"].clone();
+    let config = json!({"jwt_validation_pubkeys": [key.public().pem().unwrap()]});
+    world.server.put("auth/jwt/config", config).await.ok();
+    let role = json!({"role_type": "jwt", "bound_audiences": ["a"], "user_claim": "sub", "groups_claim": "groups"});
+    world.server.put("auth/jwt/role/r", role).await.ok();
+    let login = |groups: Value| {
+        let now = seconds(&world.server);
+        let claims = json!({"aud": "a", "sub": "carl", "iat": now, "exp": now + 300, "groups": groups});
+        let signed = format!("{}.{}", BASE64.encode(r#"{"alg":"ES256"}"#), BASE64.encode(claims.to_string()));
+        let signature = BASE64.encode(key.sign_jws("ES256", signed.as_bytes()).unwrap());
+        let http = world.server.anonymous();
+        async move {
+            let body = json!({"role": "r", "jwt": format!("{signed}.{signature}")});
+            let login = http.put("auth/jwt/login", body).await.ok();
+            login.auth()["client_token"].as_str().unwrap().to_owned()
+        }
+    };
+    let before = login(json!(["staff"])).await;
+    let group = world.group(json!({"name": "ext", "type": "external", "policies": ["reads"]})).await;
+    let body = json!({"name": "Staff", "canonical_id": group, "mount_accessor": accessor});
+    let alias = made(&world.server.put("identity/group-alias", body.clone()).await.ok());
+    assert!(!world.reads(&before).await, "nobody is a member by what was said before the alias was there");
+    world.server.put(&format!("identity/group/id/{group}"), json!({"member_entity_ids": ["x"]})).await.is(400);
+    let token = login(json!(["staff", "other"])).await;
+    assert!(world.reads(&token).await && world.reads(&before).await);
+    let members =
+        world.server.get(&format!("identity/group/id/{group}")).await.ok().data()["member_entity_ids"].clone();
+    assert_eq!(members.as_array().unwrap().len(), 1);
+    // The next login says otherwise: no token of the person's is a member's any more.
+    let late = login(json!(["other"])).await;
+    assert!(!world.reads(&token).await && !world.reads(&late).await);
+    // Neither does a membership outlive the alias by which it was found, nor go along to another name.
+    let token = login(json!(["staff"])).await;
+    assert!(world.reads(&token).await);
+    world.server.put(&format!("identity/group-alias/id/{alias}"), json!({"name": "bosses"})).await.ok();
+    assert!(!world.reads(&token).await);
+    let token = login(json!(["bosses"])).await;
+    assert!(world.reads(&token).await);
+    world.server.delete(&format!("identity/group-alias/id/{alias}")).await.is(204);
+    assert!(!world.reads(&token).await);
+    let again = json!({"name": "bosses", "canonical_id": group, "mount_accessor": accessor});
+    world.server.put("identity/group-alias", again).await.ok();
+    assert!(!world.reads(&token).await, "an alias made anew is another");
+    // A group of one mount is nobody's at another: userpass names no groups and takes none away.
+    world.login("anna").await;
+}
