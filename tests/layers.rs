@@ -21,6 +21,8 @@ use Uses::{Above, AboveBut, Only};
 
 const STORES: &[&str] = &["identity", "token", "lease", "quota"];
 const ENGINES: &[&str] = &["secrets", "auth"];
+/// What several engines of a folder stand on. It knows none of them.
+const SHARED: &[(&str, &str)] = &[("auth", "glob"), ("auth", "jws")];
 
 /// From the bottom to the top.
 const LAYERS: &[(&str, Uses)] = &[
@@ -157,6 +159,8 @@ fn the_judge_refuses_what_it_is_there_for() {
     assert!(wrong(&["client"], &["vault", "Vault"]), "into the server");
     assert!(wrong(&["policy"], &["storage", "Storage"]), "around the vault");
     assert!(wrong(&["base"], &["nothing"]), "to what is no layer");
+    assert!(wrong(&["auth", "jws"], &["auth", "jwt"]), "from what engines share to an engine");
+    assert!(!wrong(&["auth", "jwt"], &["auth", "jws"]));
     assert!(!wrong(&["vault"], &["lease"]));
     assert!(!wrong(&["lease"], &["lease", "Lease"]));
     assert!(!wrong(&["secrets", "kv", "v2"], &["secrets", "kv", "merge"]));
@@ -169,7 +173,11 @@ fn judge(home: &[String], target: &[String]) -> Option<String> {
     let used = MACROS.iter().find(|(name, _)| target[0] == *name).map_or(target[0].as_str(), |(_, owner)| owner);
     if layer == used {
         // Two engines are strangers although they share a folder.
-        let strangers = ENGINES.contains(&layer) && home.len() > 1 && target.len() > 1 && home[1] != target[1];
+        let strangers = ENGINES.contains(&layer)
+            && home.len() > 1
+            && target.len() > 1
+            && home[1] != target[1]
+            && !SHARED.contains(&(layer, target[1].as_str()));
         return strangers.then(|| format!("is used by {layer}::{}: engines do not use each other", home[1]));
     }
     let rank = |name: &str| LAYERS.iter().position(|(n, _)| *n == name);

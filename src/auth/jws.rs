@@ -301,7 +301,7 @@ mod tests {
         let (private, verify) = key(Some("a"));
         let text = |kid: &str| token(&format!(r#"{{"alg":"EdDSA","kid":"{kid}"}}"#), "{}", &private);
         let all = Algorithm::ALL;
-        assert!(Unverified::parse(&text("a")).unwrap().verify(&[verify.clone()], &all).is_ok());
+        assert!(Unverified::parse(&text("a")).unwrap().verify(std::slice::from_ref(&verify), &all).is_ok());
         assert_eq!(Unverified::parse(&text("b")).unwrap().verify(&[verify], &all), Err(Distrust::UnknownKey));
     }
 

@@ -9,6 +9,9 @@ use crate::base::{Clock, Error, Result, Rng, Secret, ids};
 use crate::crypto::shamir;
 use crate::storage::{Change, Expect, Storage};
 
+/// The bytes of a key or of a share of one.
+type Key = Secret<Vec<u8>>;
+
 /// How many shares, and how many of them open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -39,7 +42,7 @@ impl Shape {
     ///
     /// # Errors
     /// Those of the sharing.
-    pub(super) fn split(self, rng: &dyn Rng) -> Result<(Secret<Vec<u8>>, Vec<Secret<Vec<u8>>>)> {
+    pub(super) fn split(self, rng: &dyn Rng) -> Result<(Key, Vec<Key>)> {
         let mut key = Secret::new([0u8; 32]);
         rng.fill(key.reveal_mut());
         let whole = Secret::new(key.reveal().to_vec());
