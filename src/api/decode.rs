@@ -105,6 +105,7 @@ pub async fn whole(
         // As in Vault, a body with DELETE says nothing.
         _ => head.query,
     };
+    let head = parts.method == Method::HEAD;
     let (method, given) = (parts.method.as_str().to_owned(), parts.headers);
     let kept = if raw_body { bytes } else { Vec::new() };
     let raw = move || RawRequest { method: method.clone(), headers: shown(&given), body: kept.clone() };
@@ -122,6 +123,7 @@ pub async fn whole(
         help: head.help,
         remote: Some(head.remote),
         client_cert,
+        head,
         raw: Arc::new(raw),
         memo: Arc::default(),
     })
@@ -143,6 +145,7 @@ fn operation(method: &Method, query: &mut Map) -> Result<Operation> {
             query.remove("list");
             Operation::List
         }
+        "HEAD" => Operation::Read,
         "POST" | "PUT" => Operation::Update,
         "PATCH" => Operation::Patch,
         "DELETE" => Operation::Delete,

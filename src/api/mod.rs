@@ -112,6 +112,7 @@ impl Api {
     }
 
     async fn run(&self, inbound: Inbound) -> Response<Body> {
+        let head = inbound.head;
         let reads = matches!(inbound.operation, Operation::Read | Operation::List) && inbound.wrap_ttl.is_none();
         let answered = if reads {
             self.node.handle(inbound).await
@@ -124,6 +125,7 @@ impl Api {
             }
         };
         match answered {
+            Ok(outbound) if head => encode::outbound(outbound).map(|_| Body::empty()),
             Ok(outbound) => encode::outbound(outbound),
             Err(Refusal(error)) => {
                 if let Error::Internal(cause) = &error {

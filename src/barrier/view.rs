@@ -220,9 +220,22 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn first_keys(&self, folder: &Key, limit: usize) -> Result<Vec<Key>> {
+        self.keys_after(folder, &Key::default(), limit)
+    }
+
+    /// The keys of the rows below a key that come after another, itself as seen from `folder`, in the order of storage.
+    /// That other may be an ordered number alone: the rows from this number on follow.
+    ///
+    /// # Errors
+    /// As [`Reading::get`].
+    pub fn keys_after(&self, folder: &Key, after: &Key, limit: usize) -> Result<Vec<Key>> {
         let place = names::seal_below(self.keys, self.prefix, folder)?;
         let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
-        let rows = self.snapshot.scan(&prefix, "", limit)?;
+        let after = match after.as_str() {
+            "" => String::new(),
+            _ => names::seal_below(self.keys, self.prefix, &folder.clone().append(after))?,
+        };
+        let rows = self.snapshot.scan(&prefix, &after, limit)?;
         Ok(rows.iter().filter_map(|(s, _)| names::open_below(self.keys, &place, &s[prefix.len()..])).collect())
     }
 }

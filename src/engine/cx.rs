@@ -1,5 +1,7 @@
 //! What a handler is given: its engine, its part of the store, time, chance, and the facts of the request.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use super::{Limits, Mount};
 use crate::barrier::{Txn, View};
 use crate::base::{Clock, Json, Key, Operation, Path, Result, Rng, Timestamp};
 use crate::outbound::Outbound;
+use crate::policy::{Fact, Facts};
 
 /// Who asks, after authentication. Empty for endpoints that need no token.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +31,33 @@ pub struct Caller {
     pub batch: bool,
     /// Whether it is a root token.
     pub root: bool,
+    /// What templates in an engine's settings may say of them.
+    pub facts: CallerFacts,
     /// The token itself, for the vault's own engines alone.
     pub text: Option<crate::base::Secret<String>>,
+}
+
+/// What is known of the identity behind a token; nothing without one.
+#[derive(Clone, Default)]
+pub struct CallerFacts(Option<Arc<dyn Facts + Send + Sync>>);
+
+impl CallerFacts {
+    /// Those of somebody.
+    pub fn new(facts: Arc<dyn Facts + Send + Sync>) -> Self {
+        Self(Some(facts))
+    }
+}
+
+impl Facts for CallerFacts {
+    fn fact(&self, fact: &Fact) -> Option<Cow<'_, str>> {
+        self.0.as_ref()?.fact(fact)
+    }
+}
+
+impl fmt::Debug for CallerFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallerFacts(..)")
+    }
 }
 
 /// A certificate that the client showed in its TLS handshake. It proves a key, nothing else: the chain was not checked.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use cx::{Caller, ClientCert, Cx, Frame, RawRequest, page};
+pub use cx::{Caller, CallerFacts, ClientCert, Cx, Frame, RawRequest, page};
 pub use params::{Args, Field, Param, Params, Rest};
 pub use reply::{Alias, Body, Child, Leased, Login, Renewal, Reply, Resumed};
 pub use routes::{At, Claim, Endpoint, Handling, Matched, Routes, Table};
@@ -151,6 +151,15 @@ pub trait Engine: Sized + Send + Sync + 'static {
     fn revoke_lease(cx: Cx<Self>, _internal: Json) -> BoxFuture<'static, Result<Txn>> {
         Box::pin(async move { Ok(cx.txn()) })
     }
+
+    /// Whether [`Engine::tend`] is to be called for mounts of this type.
+    const TENDED: bool = false;
+
+    /// One bounded step of the work that nobody asks for, such as removing what has ended. It is called again and again
+    /// by whoever holds the task lock, finds in storage what is due, and does nothing where nothing is. Idempotent.
+    fn tend(_cx: Cx<Self>) -> BoxFuture<'static, Result<Option<Txn>>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 /// An engine of some type, as the vault holds it.
@@ -165,6 +174,10 @@ pub trait AnyEngine: Send + Sync {
     fn renew_lease(&self, frame: Frame, internal: Json) -> BoxFuture<'static, Result<Renewal>>;
     /// [`Engine::revoke_lease`].
     fn revoke_lease(&self, frame: Frame, internal: Json) -> BoxFuture<'static, Result<Txn>>;
+    /// [`Engine::TENDED`].
+    fn tended(&self) -> bool;
+    /// [`Engine::tend`].
+    fn tend(&self, frame: Frame) -> BoxFuture<'static, Result<Option<Txn>>>;
 }
 
 /// An engine with its table.
@@ -207,5 +220,11 @@ impl<E: Engine> AnyEngine for Mounted<E> {
     }
     fn revoke_lease(&self, frame: Frame, internal: Json) -> BoxFuture<'static, Result<Txn>> {
         E::revoke_lease(self.cx(frame), internal)
+    }
+    fn tended(&self) -> bool {
+        E::TENDED
+    }
+    fn tend(&self, frame: Frame) -> BoxFuture<'static, Result<Option<Txn>>> {
+        E::tend(self.cx(frame))
     }
 }

@@ -21,7 +21,7 @@ pub use document::{Policy, Rule};
 pub use explain::{Explanation, Origin, RuleView};
 pub use limits::Limits;
 pub use password::PasswordPolicy;
-pub use template::{Fact, Facts, Field, NoFacts};
+pub use template::{Fact, Facts, Field, NoFacts, filled};
 
 /// The name of the policy that may do everything. It has no text and cannot be written.
 pub const ROOT: &str = "root";

@@ -117,6 +117,17 @@ impl Template {
     }
 }
 
+/// A text with its holes filled in, or `None` if a value is missing or unfit. What has no holes stays as it is.
+///
+/// # Errors
+/// Words about a hole that is none.
+pub fn filled(text: &str, facts: &dyn Facts) -> Result<Option<String>, String> {
+    Ok(match Template::parse(text)? {
+        Some(template) => template.fill(facts),
+        None => Some(text.to_owned()),
+    })
+}
+
 /// A piece of the document in an error: short, on one line, in quotes.
 pub(super) fn shown(text: &str) -> String {
     format!("{:?}", text.chars().take(200).collect::<String>())

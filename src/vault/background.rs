@@ -24,9 +24,10 @@ impl Vault {
         tokio::spawn(feed(Arc::downgrade(self)));
         tokio::spawn(sweep(Arc::downgrade(self)));
         tokio::spawn(super::measure::usage(Arc::downgrade(self)));
+        tokio::spawn(super::tending::tend(Arc::downgrade(self)));
     }
 
-    fn stopped(&self) -> bool {
+    pub(super) fn stopped(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
 }
@@ -71,7 +72,9 @@ async fn sweep(vault: std::sync::Weak<Vault>) {
         } else if lock.is_none() {
             lock = strong.barrier.storage().task_lock().await.ok().flatten();
         }
-        if lock.as_ref().is_some_and(|l| l.held()) {
+        let held = lock.as_ref().is_some_and(|l| l.held());
+        strong.leading.store(held, Ordering::SeqCst);
+        if held {
             match strong.tend().await {
                 Ok(()) | Err(Error::Sealed) => {}
                 Err(error) => tracing::warn!(%error, "what has ended cannot be taken back yet"),

@@ -14,6 +14,7 @@ mod revoke;
 mod rotation;
 mod sessions;
 mod stages;
+mod tending;
 mod work;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -81,6 +82,8 @@ pub struct Vault {
     /// Monotonic milliseconds of the start of the last poll that brought the caches up to date.
     polled_ms: AtomicU64,
     stopping: AtomicBool,
+    /// Whether this node holds the task lock, as far as its sweep knows.
+    leading: AtomicBool,
     /// The task lock is to be let go.
     stepping_down: AtomicBool,
     /// How often something may have been committed that the caches did not hear of.
@@ -154,6 +157,7 @@ impl Vault {
                 position: AtomicU64::new(position),
                 polled_ms,
                 stopping: AtomicBool::new(false),
+                leading: AtomicBool::new(false),
                 stepping_down: AtomicBool::new(false),
                 doubts: AtomicU64::new(0),
                 settled: AtomicU64::new(0),

@@ -30,6 +30,8 @@ pub struct Inbound {
     pub remote: Option<SocketAddr>,
     /// What the client showed in its handshake.
     pub client_cert: Option<ClientCert>,
+    /// A read whose answer is to have no body (HTTP's HEAD): only endpoints that take raw requests answer it.
+    pub head: bool,
     /// Bytes and headers, made for those endpoints only that ask for them.
     pub raw: Arc<dyn Fn() -> RawRequest + Send + Sync>,
     /// What the two audit entries of this request share, hashed once.

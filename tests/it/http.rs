@@ -42,6 +42,8 @@ pub struct Answer {
     pub text: String,
     /// The body as JSON; `null` if it is none.
     pub json: Value,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
     what: String,
 }
 
@@ -155,7 +157,8 @@ impl Call {
             request = request.header(name, value);
         }
         let request = request.body(Full::from(self.body)).unwrap_or_else(|error| panic!("{what}: {error}"));
-        let none = |text: String| Answer { status: 0, text, json: Value::Null, what: what.clone() };
+        let none =
+            |text: String| Answer { status: 0, text, json: Value::Null, headers: Vec::new(), what: what.clone() };
         let sent = tokio::time::timeout(Duration::from_secs(60), async {
             let (head, body) = self.http.client.request(request).await.map_err(|e| format!("{e:?}"))?.into_parts();
             let body = body.collect().await.map_err(|e| format!("{e:?}"))?.to_bytes();
@@ -167,7 +170,11 @@ impl Call {
             Err(_) => return none("no answer within a minute".into()),
         };
         let text = String::from_utf8_lossy(&body).into_owned();
-        Answer { status: head.status.as_u16(), json: serde_json::from_str(&text).unwrap_or(Value::Null), text, what }
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        let header = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
+            (name.to_string(), value.to_str().unwrap_or_default().to_owned())
+        };
+        Answer { status: head.status.as_u16(), json, text, headers: head.headers.iter().map(header).collect(), what }
     }
 }
 
@@ -211,6 +218,11 @@ impl Answer {
     pub fn errors(&self) -> String {
         let texts = self.json["errors"].as_array().cloned().unwrap_or_default();
         texts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("; ")
+    }
+
+    /// A header's first value; empty if there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
     pub fn data(&self) -> &Value {

@@ -27,6 +27,8 @@ mod mounts;
 mod naming;
 mod paths;
 mod pki;
+mod pki_acme;
+mod pki_engine;
 mod policies;
 mod scale;
 mod seal;

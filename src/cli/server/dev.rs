@@ -76,6 +76,7 @@ impl Dev {
             help: false,
             remote: None,
             client_cert: None,
+            head: false,
             raw: Arc::new(crate::engine::RawRequest::default),
             memo: Arc::default(),
         };

@@ -49,6 +49,22 @@ pub enum Reason {
     AaCompromise = 10,
 }
 
+impl Reason {
+    /// The reason of this number; those that say nothing of a single certificate, and unknown ones, are not said.
+    pub const fn of(code: u8) -> Self {
+        match code {
+            1 => Self::KeyCompromise,
+            2 => Self::CaCompromise,
+            3 => Self::AffiliationChanged,
+            4 => Self::Superseded,
+            5 => Self::CessationOfOperation,
+            9 => Self::PrivilegeWithdrawn,
+            10 => Self::AaCompromise,
+            _ => Self::Unspecified,
+        }
+    }
+}
+
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
@@ -237,6 +253,16 @@ impl Crl {
     /// Since when the certificate of this serial number is revoked, if it is.
     pub fn revoked(&self, serial: &[u8]) -> Option<Timestamp> {
         self.revoked.get(significant(serial)).copied()
+    }
+
+    /// The entries, in no order; the reasons are not kept.
+    pub fn entries(&self) -> impl Iterator<Item = Revoked> + '_ {
+        let entry = |(serial, at): (&Vec<u8>, &Timestamp)| Revoked {
+            serial: serial.clone(),
+            at: *at,
+            reason: Reason::Unspecified,
+        };
+        self.revoked.iter().map(entry)
     }
 
     /// How many entries there are.

@@ -3,9 +3,11 @@
 //! [`Admitted`] has no other maker than [`admit`], and `certify` signs nothing else for those who ask through a role,
 //! whether they send parameters or a request of their own. Who adds a way to ask adds an [`Ask`], not a second door.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::lifetime::{Beyond, Lifetime, Terms};
+use super::acme::{Identifier, Proved};
+use super::lifetime::{Beyond, Bounds, Lifetime, Terms};
 use super::names;
 use super::role::{self, Role};
 use crate::base::{Error, Result, Timestamp, Ttl};
@@ -13,6 +15,9 @@ use crate::crypto::x509::{AltName, DistinguishedName, Extension, KeyUsage, Oid, 
 use crate::crypto::{KeyKind, PublicKey};
 use crate::engine::{Args, Field, Limits, Param, Params};
 use crate::params;
+
+/// The longest common name, in bytes (RFC 5280, ub-common-name).
+const COMMON_NAME_MAX: usize = 64;
 
 params! {
     /// What may be asked for in the name of a role.
@@ -35,6 +40,8 @@ params! {
         ttl: Option<Ttl>,
         /// When it ends, in RFC 3339.
         not_after: Option<String>,
+        /// When it begins, in RFC 3339.
+        not_before: Option<String>,
         /// Whether the common name is not to be an alternative name.
         exclude_cn_from_sans: Option<bool>,
     }
@@ -58,6 +65,27 @@ pub enum Ask<'a> {
     Request(&'a Request),
     /// With a request whose subject and names are taken as they are. They still pass through the role, a wide one.
     Verbatim(&'a Request),
+    /// With a request whose names were proved: it has these names and no others.
+    Proved(&'a Request, &'a Proved),
+}
+
+impl Asked {
+    /// Nothing but an end, if there is one.
+    pub const fn only_until(not_after: Option<String>) -> Self {
+        Self {
+            common_name: None,
+            alt_names: Vec::new(),
+            ip_sans: Vec::new(),
+            uri_sans: Vec::new(),
+            other_sans: Vec::new(),
+            serial_number: None,
+            user_ids: Vec::new(),
+            ttl: None,
+            not_after,
+            not_before: None,
+            exclude_cn_from_sans: None,
+        }
+    }
 }
 
 /// What decides beside the role.
@@ -71,6 +99,8 @@ pub struct Facts {
     pub limits: Limits,
     /// The end of the issuer, and what happens beyond it.
     pub issuer_end: (Timestamp, Beyond),
+    /// A random number, for roles that spread the ends of their certificates.
+    pub chance: u64,
 }
 
 /// The key of a certificate to be.
@@ -165,7 +195,7 @@ pub fn admit(role: &Role, ask: Ask<'_>, asked: &Asked, facts: &Facts) -> Result<
     dedupe(&mut wish.names);
     check_subject(role, &wish, facts)?;
     for name in &wish.names {
-        check_name(role, name, facts)?;
+        check_name(role, name, &facts.display_name)?;
     }
     let terms = Terms {
         ttl: asked.ttl.unwrap_or_default(),
@@ -173,10 +203,17 @@ pub fn admit(role: &Role, ask: Ask<'_>, asked: &Asked, facts: &Facts) -> Result<
         role_ttl: role.ttl,
         role_max_ttl: role.max_ttl,
         role_not_after: &role.not_after,
+        not_before: asked.not_before.as_deref().unwrap_or_default(),
+        role_not_before: &role.not_before,
         not_before_duration: role.not_before_duration,
-        free_end: false,
+        bounds: Bounds::parse(&role.not_before_bound, &role.not_after_bound),
     };
     let (lifetime, warning) = terms.lifetime(facts.now, facts.limits, Some(facts.issuer_end))?;
+    let lifetime = match asked.not_after.as_deref().unwrap_or_default() {
+        "" if role.not_after.is_empty() => lifetime.sooner(facts.now, role.ttl_jitter, facts.chance),
+        _ => lifetime,
+    };
+    check_svid(role, &wish.names)?;
     let mut admitted = Admitted {
         subject: subject(role, &wish).encode()?,
         names: wish.names,
@@ -198,7 +235,7 @@ pub fn admit(role: &Role, ask: Ask<'_>, asked: &Asked, facts: &Facts) -> Result<
 
 fn leaf_key(role: &Role, ask: Ask<'_>) -> Result<LeafKey> {
     let wanted = role.key_kind()?;
-    let (Ask::Request(request) | Ask::Verbatim(request)) = ask else {
+    let (Ask::Request(request) | Ask::Verbatim(request) | Ask::Proved(request, _)) = ask else {
         return match wanted {
             Some(kind) => Ok(LeafKey::Make(kind)),
             None => Err(Error::invalid("role key type \"any\" not allowed for issuing certificates, only signing")),
@@ -217,11 +254,55 @@ fn leaf_key(role: &Role, ask: Ask<'_>) -> Result<LeafKey> {
     Ok(LeafKey::Given(given.clone()))
 }
 
+/// The names of a request that must be what was proved, to the letter. What else its subject says was proved by nobody,
+/// and what it says of its use is not for a request to say: neither goes anywhere.
+fn proved_wish(role: &Role, request: &Request, proved: &Proved) -> Result<Wish> {
+    if request.wants_ca()? {
+        return Err(Error::invalid("the request asks for a CA"));
+    }
+    let mut names = request.alt_names()?;
+    let mut common_name = request.subject().common_name().unwrap_or_default();
+    let known = |text: &str| proved.identifiers().iter().find(|one| named_so(one, text));
+    match known(&common_name) {
+        Some(identifier) => names.push(identifier.name()),
+        None if common_name.is_empty() => {}
+        None => return Err(Error::invalid("the common name of the request was not proved")),
+    }
+    let mut asked = BTreeSet::new();
+    for name in &names {
+        match Identifier::of(name) {
+            Some(identifier) => asked.insert(identifier),
+            None => return Err(Error::invalid("the request has a name of a kind that cannot be proved")),
+        };
+    }
+    if asked != *proved.identifiers() {
+        return Err(Error::invalid("the names of the request are not those of the order"));
+    }
+    if common_name.is_empty() && role.require_cn {
+        let fits = |one: &&Identifier| matches!(one, Identifier::Dns(name) if name.len() <= COMMON_NAME_MAX);
+        match proved.identifiers().iter().find(fits) {
+            Some(Identifier::Dns(name)) => common_name.clone_from(name),
+            _ => return Err(Error::invalid("the role requires a common name, and no identifier can be one")),
+        }
+    }
+    Ok(Wish { common_name, names: asked.iter().map(Identifier::name).collect(), ..Wish::default() })
+}
+
+fn named_so(identifier: &Identifier, text: &str) -> bool {
+    match identifier {
+        Identifier::Dns(name) => name.eq_ignore_ascii_case(text),
+        Identifier::Ip(address) => address.to_string() == text,
+    }
+}
+
 fn wish(role: &Role, ask: Ask<'_>, asked: &Asked) -> Result<Wish> {
+    if let Ask::Proved(request, proved) = ask {
+        return proved_wish(role, request, proved);
+    }
     let mut wish = Wish::default();
     let request = match ask {
         Ask::Parameters => None,
-        Ask::Request(request) | Ask::Verbatim(request) => Some(request),
+        Ask::Request(request) | Ask::Verbatim(request) | Ask::Proved(request, _) => Some(request),
     };
     let requested = request.map(|request| request.subject().subject()).unwrap_or_default();
     let asked_name = asked.common_name.clone().unwrap_or_default();
@@ -235,7 +316,8 @@ fn wish(role: &Role, ask: Ask<'_>, asked: &Asked) -> Result<Wish> {
              true, unless \"require_cn\" is set to false",
         ));
     }
-    wish.serial_number = asked.serial_number.clone().filter(|s| !s.is_empty()).unwrap_or(requested.serial_number);
+    let from_request = if role.serial_number_source == "json" { String::new() } else { requested.serial_number };
+    wish.serial_number = asked.serial_number.clone().filter(|s| !s.is_empty()).unwrap_or(from_request);
     wish.user_ids = if asked.user_ids.is_empty() { requested.user_ids } else { asked.user_ids.clone() };
     let names_of_request = request.filter(|_| role.use_csr_sans);
     if let Some(request) = names_of_request {
@@ -320,10 +402,14 @@ fn check_form(name: &AltName) -> Result<()> {
     if fits { Ok(()) } else { Err(Error::invalid(what)) }
 }
 
-fn check_name(role: &Role, name: &AltName, facts: &Facts) -> Result<()> {
+/// Whether a role allows an alternative name, for a token of this display name.
+///
+/// # Errors
+/// [`Error::Invalid`] which says why not.
+pub fn check_name(role: &Role, name: &AltName, display_name: &str) -> Result<()> {
     check_form(name)?;
     let allowed = match name {
-        AltName::Dns(name) | AltName::Email(name) => names::allows(role, &facts.display_name, name),
+        AltName::Dns(name) | AltName::Email(name) => names::allows(role, display_name, name),
         AltName::Uri(uri) => names::any_glob(&role.allowed_uri_sans, uri),
         AltName::Ip(address) => {
             let inside = role.allowed_ip_sans_cidr.iter().any(|net| net.contains(address));
@@ -357,6 +443,22 @@ fn allows_other(role: &Role, oid: Oid, text: &str) -> bool {
             || parse_other_san("", allowed)
                 .is_ok_and(|(of, pattern)| extension::oid(of).is_ok_and(|of| of == oid) && names::glob(pattern, text))
     })
+}
+
+/// A certificate with a SPIFFE ID is an X.509-SVID: it has this one URI (of DNS names it may have any), and its key signs.
+fn check_svid(role: &Role, wished: &[AltName]) -> Result<()> {
+    let uris: Vec<&String> =
+        wished.iter().filter_map(|name| if let AltName::Uri(uri) = name { Some(uri) } else { None }).collect();
+    if !uris.iter().any(|uri| uri.starts_with("spiffe://")) {
+        return Ok(());
+    }
+    if uris.len() != 1 {
+        return Err(Error::invalid("a certificate with a SPIFFE ID has no other URI"));
+    }
+    if !role.key_usage()?.has(KeyUsage::DIGITAL_SIGNATURE) {
+        return Err(Error::invalid("a certificate with a SPIFFE ID needs DigitalSignature in the role's key_usage"));
+    }
+    Ok(())
 }
 
 fn check_subject(role: &Role, wish: &Wish, facts: &Facts) -> Result<()> {
@@ -429,6 +531,19 @@ fn quoted(text: &str) -> String {
     format!("'{shown}'")
 }
 
+/// The role of an ACME directory without one: any name that was proved, for servers.
+pub fn proved_role() -> Role {
+    Role {
+        allow_any_name: true,
+        allow_ip_sans: true,
+        allow_wildcard_certificates: true,
+        key_type: "any".into(),
+        key_bits: 0,
+        require_cn: false,
+        ..Role::default()
+    }
+}
+
 /// The role that verbatim signing has: all names. What a real role limits beyond names stays limited.
 ///
 /// # Errors
@@ -467,7 +582,11 @@ pub fn verbatim_role(
         ttl: of.ttl,
         max_ttl: of.max_ttl,
         not_after: of.not_after,
+        not_after_bound: of.not_after_bound,
+        not_before: of.not_before,
+        not_before_bound: of.not_before_bound,
         not_before_duration: of.not_before_duration,
+        ttl_jitter: of.ttl_jitter,
         signature_bits: of.signature_bits,
         use_pss: of.use_pss,
         ..Role::default()

@@ -170,6 +170,9 @@ pub struct Entry {
     pub at: Timestamp,
     /// When the certificate ends, and the entry with it.
     pub not_after: Timestamp,
+    /// Why, by the number that RFC 5280 has for it.
+    #[serde(default)]
+    pub reason: u8,
 }
 
 /// Adds an entry to a list.
@@ -328,7 +331,7 @@ impl Making {
             let serial = crate::crypto::x509::parse_serial(key.as_str())?;
             let said = base.as_ref().is_some_and(|(_, crl)| crl.revoked(&serial).is_some());
             if entry.not_after >= self.now && !said {
-                revoked.push(Revoked { serial, at: entry.at, reason: Reason::Unspecified });
+                revoked.push(Revoked { serial, at: entry.at, reason: Reason::of(entry.reason) });
             }
         }
         let certificate = &self.authority.certificate;

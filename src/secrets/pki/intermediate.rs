@@ -143,7 +143,7 @@ pub async fn sign(cx: Cx<Pki>, p: SignIntermediate) -> Result<Reply> {
     };
     let (certificate, authority) = signed(&cx, spec, authority, manner).await?;
     let mut txn = cx.txn();
-    store::add(&mut txn, &certificate, &authority.issuer)?;
+    store::add(&mut txn, &certificate, &authority.issuer, "")?;
     let data = format.certified(&Certified { certificate, key: None }, &authority.issuer)?;
     let mut reply = Reply::data(data).with(txn);
     reply.warnings.extend(warning);
@@ -196,7 +196,7 @@ pub async fn sign_self_issued(cx: Cx<Pki>, p: SignSelfIssued) -> Result<Reply> {
     };
     let (certificate, authority) = signed(&cx, spec, authority, certify::Manner::default()).await?;
     let mut txn = cx.txn();
-    store::add(&mut txn, &certificate, &authority.issuer)?;
+    store::add(&mut txn, &certificate, &authority.issuer, "")?;
     Ok(Reply::data([
         ("certificate".to_owned(), Json::from(super::output::trimmed(certificate.pem()?))),
         ("issuing_ca".to_owned(), super::output::trimmed(authority.issuer.certificate).into()),

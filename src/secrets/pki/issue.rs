@@ -6,7 +6,7 @@ use super::certify::{self, Manner};
 use super::issuer::{self, Authority};
 use super::output::FormatParams;
 use super::role::Role;
-use super::{roles, store, tidy};
+use super::{roles, store};
 use crate::base::{Error, Json, Result, time};
 use crate::crypto::x509::Request;
 use crate::engine::{Cx, Leased, Reply};
@@ -63,14 +63,14 @@ params! {
 }
 
 pub async fn issue(cx: Cx<Pki>, p: Issue) -> Result<Reply> {
-    let role = roles::load(&cx, &p.role)?;
-    certificate(&cx, &role, Ask::Parameters, p.issuer_ref, &p.asked, &p.format).await
+    let role = roles::load(&cx, &p.role)?.filled(&cx.caller.facts)?;
+    certificate(&cx, &p.role, &role, Ask::Parameters, p.issuer_ref, &p.asked, &p.format).await
 }
 
 pub async fn sign(cx: Cx<Pki>, p: Sign) -> Result<Reply> {
-    let role = roles::load(&cx, &p.role)?;
+    let role = roles::load(&cx, &p.role)?.filled(&cx.caller.facts)?;
     let request = request(p.csr)?;
-    certificate(&cx, &role, Ask::Request(&request), p.issuer_ref, &p.asked, &p.format).await
+    certificate(&cx, &p.role, &role, Ask::Request(&request), p.issuer_ref, &p.asked, &p.format).await
 }
 
 pub async fn sign_verbatim(cx: Cx<Pki>, p: Verbatim) -> Result<Reply> {
@@ -84,7 +84,16 @@ pub async fn sign_verbatim(cx: Cx<Pki>, p: Verbatim) -> Result<Reply> {
     }
     role.use_pss = p.use_pss.unwrap_or(role.use_pss);
     let request = request(p.csr)?;
-    certificate(&cx, &role, Ask::Verbatim(&request), p.issuer_ref, &p.asked, &p.format).await
+    certificate(
+        &cx,
+        p.role.as_deref().unwrap_or_default(),
+        &role,
+        Ask::Verbatim(&request),
+        p.issuer_ref,
+        &p.asked,
+        &p.format,
+    )
+    .await
 }
 
 /// The request of a parameter; its signature is checked, so that its key is the asker's.
@@ -98,6 +107,7 @@ pub fn request(pem: Option<String>) -> Result<Request> {
 
 async fn certificate(
     cx: &Cx<Pki>,
+    role_name: &str,
     role: &Role,
     ask: Ask<'_>,
     issuer_ref: Option<String>,
@@ -112,6 +122,7 @@ async fn certificate(
         now: cx.now(),
         limits: cx.limits,
         issuer_end: (authority.certificate.not_after(), authority.issuer.beyond),
+        chance: cx.rng().below(u64::MAX),
     };
     let mut admitted = admission::admit(role, ask, asked, &facts)?;
     let warnings = admitted.take_warnings();
@@ -133,15 +144,18 @@ async fn certificate(
     };
     if !role.no_store {
         let mut txn = cx.txn();
-        store::add(&mut txn, certificate, &authority.issuer)?;
-        tidy::carry(cx, &mut txn)?;
+        store::add(&mut txn, certificate, &authority.issuer, role_name)?;
         reply = reply.with(txn);
     }
     reply.warnings.extend(warnings);
     Ok(reply)
 }
 
-async fn signed(
+/// Signs what was admitted, where there is room for work with keys of its kind.
+///
+/// # Errors
+/// As for [`certify::leaf`].
+pub async fn signed(
     cx: &Cx<Pki>,
     admitted: Admitted,
     authority: Authority,

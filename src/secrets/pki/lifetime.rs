@@ -64,10 +64,61 @@ pub struct Terms<'a> {
     pub role_max_ttl: Ttl,
     /// The role's fixed end; empty for none.
     pub role_not_after: &'a str,
+    /// The beginning that was asked for; empty for none.
+    pub not_before: &'a str,
+    /// The role's fixed beginning; empty for none.
+    pub role_not_before: &'a str,
     /// How long before now it begins.
     pub not_before_duration: Ttl,
-    /// Whether an end that was asked for may lie beyond the longest time to live: for a root only.
-    pub free_end: bool,
+    /// What may be asked for.
+    pub bounds: Bounds,
+}
+
+/// How far a moment that was asked for may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// Anywhere.
+    Permit,
+    /// Within what the time to live, or the duration before now, would give.
+    Limited,
+    /// Nothing may be asked for.
+    Forbid,
+}
+
+/// What may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// As a beginning.
+    pub not_before: Bound,
+    /// As an end.
+    pub not_after: Bound,
+}
+
+impl Bounds {
+    /// For a CA: it may end when it likes. That it begins in the past helps nobody.
+    pub const CA: Self = Self { not_before: Bound::Permit, not_after: Bound::Permit };
+
+    /// Reads a role's words; any other than the known ones is the usual.
+    pub fn parse(not_before: &str, not_after: &str) -> Self {
+        let bound = |word: &str| match word {
+            "permit" => Bound::Permit,
+            "forbid" => Bound::Forbid,
+            _ => Bound::Limited,
+        };
+        Self { not_before: bound(not_before), not_after: bound(not_after) }
+    }
+}
+
+impl Lifetime {
+    /// The same, ending earlier by a part of `jitter` that `chance` picks; what is left is half of its time at least.
+    #[must_use]
+    pub fn sooner(self, now: Timestamp, jitter: Ttl, chance: u64) -> Self {
+        let left = time::until(now, self.not_after).seconds();
+        let most = jitter.seconds().min(left / 2);
+        let by = i64::try_from(chance % (most + 1)).unwrap_or(0);
+        let not_after = self.not_after.checked_sub(jiff::SignedDuration::from_secs(by)).unwrap_or(self.not_after);
+        Self { not_after, ..self }
+    }
 }
 
 impl Terms<'_> {
@@ -89,13 +140,16 @@ impl Terms<'_> {
         let mut warning = None;
         let max = self.role_max_ttl.capped(limits.max_ttl);
         let mut not_after = if !self.not_after.is_empty() {
-            let end = parse_end(self.not_after)?;
-            if !self.free_end && end > time::after(now, max) {
+            let end = parse_end("not_after", self.not_after)?;
+            if self.bounds.not_after == Bound::Forbid {
+                return Err(Error::invalid("not_after: the role allows none to be asked for"));
+            }
+            if self.bounds.not_after == Bound::Limited && end > time::after(now, max) {
                 return Err(Error::invalid(format!("not_after is later than the longest time to live, {max}, allows")));
             }
             end
         } else if self.ttl.is_zero() && !self.role_not_after.is_empty() {
-            parse_end(self.role_not_after)?
+            parse_end("not_after", self.role_not_after)?
         } else {
             let mut ttl = self.ttl.or(self.role_ttl).or(limits.default_ttl);
             if ttl > max && !max.is_zero() {
@@ -126,23 +180,41 @@ impl Terms<'_> {
             return Err(Error::invalid("the certificate would have ended already"));
         }
         let back = jiff::SignedDuration::from_secs(i64::try_from(self.not_before_duration.seconds()).unwrap_or(0));
-        let not_before = now.checked_sub(back).unwrap_or(now);
+        let usual = now.checked_sub(back).unwrap_or(now);
+        let not_before = match (self.not_before, self.role_not_before) {
+            ("", "") => usual,
+            ("", role) => parse_end("not_before", role)?,
+            (asked, _) => {
+                let beginning = parse_end("not_before", asked)?;
+                match self.bounds.not_before {
+                    Bound::Permit => beginning,
+                    Bound::Limited if beginning >= usual => beginning,
+                    Bound::Limited => {
+                        return Err(Error::invalid("not_before is further back than the role's not_before_duration"));
+                    }
+                    Bound::Forbid => return Err(Error::invalid("not_before: the role allows none to be asked for")),
+                }
+            }
+        };
+        if not_before >= not_after {
+            return Err(Error::invalid("not_before is not before the end of the certificate"));
+        }
         Ok((Lifetime { not_before, not_after }, warning))
     }
 }
 
-/// An end as the API has it: RFC 3339.
+/// A beginning or an end as the API has it: RFC 3339.
 ///
 /// # Errors
-/// [`Error::Invalid`] for anything else.
-pub fn parse_end(text: &str) -> Result<Timestamp> {
+/// [`Error::Invalid`] which names the field, for anything else.
+pub fn parse_end(field: &str, text: &str) -> Result<Timestamp> {
     // RFC 5280's "no end" is the last second of the year 9999, a little later than `Timestamp` goes.
     if text == "9999-12-31T23:59:59Z" {
         return Ok(Timestamp::MAX);
     }
     text.parse::<Timestamp>()
         .map(whole)
-        .map_err(|_| Error::invalid("not_after: want a date such as 2029-12-31T23:59:59Z"))
+        .map_err(|_| Error::invalid(format!("{field}: want a date such as 2029-12-31T23:59:59Z")))
 }
 
 /// Without the fraction of a second: certificates have none.
@@ -167,8 +239,10 @@ mod tests {
             role_ttl: Ttl::ZERO,
             role_max_ttl: Ttl::ZERO,
             role_not_after: "",
+            not_before: "",
+            role_not_before: "",
             not_before_duration: Ttl::from_seconds(30),
-            free_end: false,
+            bounds: Bounds::parse("duration", "ttl-limited"),
         }
     }
 
@@ -188,12 +262,44 @@ mod tests {
             refused(Terms { not_after: end, ..terms() }, None);
         }
         refused(Terms { role_not_after: "junk", ..terms() }, None);
+        let forbidden = Bounds::parse("forbid", "forbid");
+        refused(Terms { not_after: "2026-01-01T01:00:00Z", bounds: forbidden, ..terms() }, None);
+        refused(Terms { not_before: "2026-01-01T00:00:00Z", bounds: forbidden, ..terms() }, None);
+        for beginning in ["junk", "2025-12-31T23:59:00Z", "2026-01-01T05:00:00Z"] {
+            refused(Terms { not_before: beginning, ..terms() }, None);
+        }
         let ends = at("2026-01-01T00:10:00Z");
         assert!(refused(terms(), Some((ends, Beyond::Err))).contains("beyond the expiration of the CA"));
         // An issuer that has ended issues nothing, whatever it was told to do with a later end.
         for beyond in [Beyond::Err, Beyond::Truncate, Beyond::Permit] {
             assert!(refused(terms(), Some((at("2025-06-01T00:00:00Z"), beyond))).contains("has expired"));
         }
+    }
+
+    #[test]
+    fn jitter_brings_the_end_forward_and_never_by_more_than_half() {
+        let now = at("2026-01-01T00:00:00Z");
+        let (whole, _) = terms().lifetime(now, LIMITS, None).unwrap();
+        assert_eq!(whole.sooner(now, Ttl::ZERO, 12345), whole);
+        let ends: std::collections::BTreeSet<_> =
+            (0..1000).map(|chance| whole.sooner(now, Ttl::from_seconds(600), chance * 7919).not_after).collect();
+        assert!(ends.len() > 300, "spread over the seconds: {}", ends.len());
+        assert!(ends.iter().all(|end| *end <= whole.not_after && *end >= at("2026-01-01T01:50:00Z")));
+        assert_eq!(whole.sooner(now, Ttl::from_seconds(1 << 40), 3600).not_after, at("2026-01-01T01:00:00Z"));
+    }
+
+    #[test]
+    fn a_beginning_may_be_asked_for_within_the_bounds() {
+        let now = at("2026-01-01T00:00:00Z");
+        let began = |terms: Terms<'_>| terms.lifetime(now, LIMITS, None).unwrap().0.not_before;
+        assert_eq!(began(Terms { not_before: "2026-01-01T00:00:10Z", ..terms() }), at("2026-01-01T00:00:10Z"));
+        let free = Bounds::parse("permit", "permit");
+        let long_ago = Terms { not_before: "2020-01-01T00:00:00Z", bounds: free, ..terms() };
+        assert_eq!(began(long_ago), at("2020-01-01T00:00:00Z"));
+        let role = Terms { role_not_before: "2025-01-01T00:00:00Z", ..terms() };
+        assert_eq!(began(role), at("2025-01-01T00:00:00Z"));
+        let far = Terms { not_after: "2027-01-01T00:00:00Z", bounds: free, ..terms() };
+        assert_eq!(far.lifetime(now, LIMITS, None).unwrap().0.not_after, at("2027-01-01T00:00:00Z"));
     }
 
     #[test]

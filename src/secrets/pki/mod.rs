@@ -3,11 +3,13 @@
 //! A request becomes a certificate in three steps, each a type: what is asked for, [`admission::Admitted`], the signed
 //! certificate. There is no way around the middle one for those who ask through a role.
 
+mod acme;
 mod admission;
 mod certify;
 mod chain;
 mod config;
 mod crl;
+mod expiring;
 mod import;
 mod intermediate;
 mod issue;
@@ -18,12 +20,16 @@ mod names;
 mod ocsp;
 mod output;
 mod read;
+mod resign;
 mod revoke;
 mod role;
 mod roles;
 mod root;
+mod spiffe;
 mod store;
 mod tidy;
+
+use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
@@ -35,6 +41,7 @@ use crate::engine::{Cx, Engine, Mount, Routes};
 pub struct Pki {
     workers: certify::Workers,
     lists: Semaphore,
+    validations: Arc<Semaphore>,
 }
 
 impl Engine for Pki {
@@ -48,14 +55,36 @@ impl Engine for Pki {
             .and(issuer_routes)
             .and(public_routes)
             .and(list_routes)
+            .and(unified_routes)
+            .and(acme::routes)
     }
 
     fn open(_: &Mount, _: &View) -> Result<Self> {
-        Ok(Self { workers: certify::Workers::new(), lists: Semaphore::new(1) })
+        Ok(Self {
+            workers: certify::Workers::new(),
+            lists: Semaphore::new(1),
+            validations: Arc::new(Semaphore::new(acme::VALIDATIONS)),
+        })
     }
 
     fn revoke_lease(cx: Cx<Self>, internal: Json) -> BoxFuture<'static, Result<Txn>> {
         Box::pin(async move { revoke::revoke_leased(&cx, &internal) })
+    }
+
+    const TENDED: bool = true;
+
+    fn tend(cx: Cx<Self>) -> BoxFuture<'static, Result<Option<Txn>>> {
+        Box::pin(async move {
+            let tidied = tidy::tend(&cx)?;
+            let tended = acme::tend(&cx).await?;
+            Ok(match (tidied, tended) {
+                (Some(mut all), Some(more)) => {
+                    all.merge(more);
+                    Some(all)
+                }
+                (one, other) => one.or(other),
+            })
+        })
     }
 }
 
@@ -88,12 +117,16 @@ fn certificate_routes(routes: Routes<Pki>) -> Routes<Pki> {
             |at| at.update(issue::sign_verbatim),
         )
         .at("tidy", "Remove certificates that ended long ago.", |at| at.update(tidy::tidy))
-        .at("config/auto-tidy", "Remove certificates that ended long ago as new ones come.", |at| {
+        .at("tidy-status", "How tidying goes.", |at| at.read(tidy::status))
+        .at("tidy-cancel", "End tidying before it is done.", |at| at.update(tidy::cancel))
+        .at("config/auto-tidy", "Remove certificates that ended long ago without being asked.", |at| {
             at.read(tidy::read_auto).update(tidy::write_auto)
         })
         .at("revoke", "Revoke a certificate.", |at| at.update(revoke::revoke))
         .at("revoke-with-key", "Revoke a certificate by who has its key.", |at| at.update(revoke::revoke_with_key))
         .at("certs/", "List the certificates.", |at| at.list(read::list_certs))
+        .at("certs/detailed/", "List the certificates with what is known of each.", |at| at.list(read::list_detailed))
+        .at("certs/expiring", "Which certificates end soon.", |at| at.read(expiring::read))
         .at("certs/revoked/", "List the revoked certificates.", |at| at.list(revoke::list_revoked))
 }
 
@@ -160,9 +193,43 @@ fn public_routes(routes: Routes<Pki>) -> Routes<Pki> {
         .at("cert/{serial}", "A certificate.", |at| at.read(read::cert).public())
         .at("cert/{serial}/raw", "A certificate, in DER.", |at| at.read(read::cert_raw).public())
         .at("cert/{serial}/raw/pem", "A certificate, in PEM.", |at| at.read(read::cert_raw_pem).public())
+        .at("spiffe/bundle", "The roots of trust, as SPIFFE has them.", |at| at.read(spiffe::bundle).public())
         .at("issuer/{issuer_ref}/json", "An issuer's certificate and chain.", |at| at.read(read::issuer_json).public())
         .at("issuer/{issuer_ref}/der", "An issuer's certificate, in DER.", |at| at.read(read::issuer_der).public())
         .at("issuer/{issuer_ref}/pem", "An issuer's certificate, in PEM.", |at| at.read(read::issuer_pem).public())
+}
+
+/// What several clusters would share. One data centre has all of it: the same lists and answers as at the other paths.
+fn unified_routes(routes: Routes<Pki>) -> Routes<Pki> {
+    routes
+        .at("unified-ocsp", "Ask about certificates by OCSP.", |at| at.update(ocsp::post).public().raw())
+        .at("unified-ocsp/{request..}", "Ask about certificates by OCSP.", |at| at.read(ocsp::get).public())
+        .at("unified-crl", "The default issuer's list, in DER.", |at| at.read(crl::der).public())
+        .at("unified-crl/pem", "The default issuer's list, in PEM.", |at| at.read(crl::in_pem).public())
+        .at("unified-crl/delta", "The default issuer's delta list, in DER.", |at| at.read(crl::delta_der).public())
+        .at("unified-crl/delta/pem", "The default issuer's delta list, in PEM.", |at| at.read(crl::delta_pem).public())
+        .at("cert/unified-crl", "The default issuer's list.", |at| at.read(crl::cert_crl).public())
+        .at("cert/unified-delta-crl", "The default issuer's delta list.", |at| at.read(crl::cert_delta_crl).public())
+        .at("issuer/{issuer_ref}/unified-crl", "An issuer's list.", |at| at.read(crl::issuer_json).public())
+        .at("issuer/{issuer_ref}/unified-crl/der", "An issuer's list, in DER.", |at| at.read(crl::issuer_der).public())
+        .at("issuer/{issuer_ref}/unified-crl/pem", "An issuer's list, in PEM.", |at| at.read(crl::issuer_pem).public())
+        .at("issuer/{issuer_ref}/unified-crl/delta", "An issuer's delta list.", |at| {
+            at.read(crl::issuer_delta_json).public()
+        })
+        .at("issuer/{issuer_ref}/unified-crl/delta/der", "An issuer's delta list, in DER.", |at| {
+            at.read(crl::issuer_delta_der).public()
+        })
+        .at("issuer/{issuer_ref}/unified-crl/delta/pem", "An issuer's delta list, in PEM.", |at| {
+            at.read(crl::issuer_delta_pem).public()
+        })
+        .at("certs/unified-revoked/", "List the revoked certificates.", |at| at.list(revoke::list_revoked))
+        .at("certs/revocation-queue/", "List the revocations that wait for another cluster: none.", |at| {
+            at.list(revoke::list_queue)
+        })
+        .at("issuer/{issuer_ref}/resign-crls", "Put lists of one issuer together.", |at| at.update(resign::resign))
+        .at("issuer/{issuer_ref}/sign-revocation-list", "Sign a list of these certificates.", |at| {
+            at.update(resign::sign).sudo()
+        })
 }
 
 fn list_routes(routes: Routes<Pki>) -> Routes<Pki> {

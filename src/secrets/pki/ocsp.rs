@@ -88,7 +88,7 @@ fn looked_up(cx: &Cx<Pki>, request: &OcspRequest) -> Result<Option<(Authority, S
                 let place = revoked_key(&issuer.list).join(&x509::serial_text(id.serial()));
                 let status = match reading.get::<Entry>(&place)? {
                     _ if !id.is_of(&certificate) => CertStatus::Unknown,
-                    Some(entry) => CertStatus::Revoked(entry.at, Reason::Unspecified),
+                    Some(entry) => CertStatus::Revoked(entry.at, Reason::of(entry.reason)),
                     None => CertStatus::Good,
                 };
                 statuses.push((id.clone(), status));

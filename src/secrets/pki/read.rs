@@ -6,7 +6,8 @@ use super::output::{der_of, trimmed};
 use super::store::{Stored, canonical_serial, certificate_key, certificates_key};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Result};
-use crate::engine::{Cx, Reply};
+use crate::crypto::x509::Certificate;
+use crate::engine::{Cx, Reply, page};
 use crate::params;
 
 /// The media type of a certificate in DER.
@@ -14,11 +15,23 @@ pub const CERTIFICATE: &str = "application/pkix-cert";
 /// The media type of certificates in PEM.
 pub const CHAIN: &str = "application/pem-certificate-chain";
 
+/// The most certificates of one detailed list: each of them is read.
+const DETAILED_MAX: i64 = 1000;
+
 params! {
     /// One issuer.
     pub struct OneIssuer {
         /// Its id or name, or default.
         issuer_ref: String,
+    }
+    /// A part of a list.
+    pub struct Page {
+        /// Only what comes after this.
+        after: Option<String>,
+        /// At most so many.
+        limit: Option<i64>,
+        /// Accepted: the path says it.
+        detailed: Option<bool>,
     }
     /// One certificate.
     pub struct OneSerial {
@@ -110,8 +123,47 @@ pub async fn cert_raw_pem(cx: Cx<Pki>, p: OneSerial) -> Result<Reply> {
     Ok(raw(CHAIN, Some(trimmed(stored(&cx, &p.serial)?.certificate).into_bytes())))
 }
 
-pub async fn list_certs(cx: Cx<Pki>, (): ()) -> Result<Reply> {
-    Ok(Reply::list(cx.list(&certificates_key())?))
+pub async fn list_certs(cx: Cx<Pki>, p: Page) -> Result<Reply> {
+    let serials = cx.list(&certificates_key())?;
+    Ok(Reply::list(page(serials, p.after.as_deref(), p.limit)))
+}
+
+/// The certificates with what is known of each, at most a thousand at once.
+pub async fn list_detailed(cx: Cx<Pki>, p: Page) -> Result<Reply> {
+    let limit = p.limit.filter(|limit| *limit > 0).unwrap_or(DETAILED_MAX).min(DETAILED_MAX);
+    let mut serials = page(cx.list(&certificates_key())?, p.after.as_deref(), Some(limit + 1));
+    let more = serials.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    serials.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut info = Map::new();
+    for serial in serials.iter().filter_map(Json::as_str) {
+        let Some(stored) = cx.get::<Stored>(&certificate_key(serial))? else { continue };
+        info.insert(serial.to_owned(), detail(&stored)?);
+    }
+    let mut reply = Reply::list(serials);
+    if let crate::engine::Body::Data(data) = &mut reply.body
+        && !info.is_empty()
+    {
+        data.insert("key_info".into(), info.into());
+    }
+    Ok(if more { reply.warning("there are more: ask again with after set to the last of these") } else { reply })
+}
+
+/// What is known of a stored certificate.
+///
+/// # Errors
+/// [`Error::Internal`] if what is stored is none.
+pub fn detail(stored: &Stored) -> Result<Json> {
+    let certificate = Certificate::from_pem(&stored.certificate)?;
+    let name = certificate.subject().common_name().unwrap_or_default();
+    Ok(Json::object([
+        ("common_name", Json::from(name)),
+        ("expiration", stored.not_after.as_second().into()),
+        ("issuer_id", stored.issuer_id.clone().into()),
+        ("not_after", stored.not_after.to_string().into()),
+        ("not_before", certificate.not_before().to_string().into()),
+        ("revocation_time", stored.revoked.map_or(0, |at| at.as_second()).into()),
+        ("role", stored.role.clone().into()),
+    ]))
 }
 
 pub async fn issuer_json(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {

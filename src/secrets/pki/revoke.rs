@@ -7,7 +7,7 @@ use super::store::{self, Stored, all_revoked_key, canonical_serial, certificate_
 use crate::barrier::Txn;
 use crate::base::{Error, Json, Result, Secret, Timestamp};
 use crate::crypto::PrivateKey;
-use crate::crypto::x509::Certificate;
+use crate::crypto::x509::{Certificate, Reason};
 use crate::engine::{Cx, Reply};
 use crate::params;
 
@@ -33,7 +33,7 @@ params! {
 pub async fn revoke(cx: Cx<Pki>, p: Revoke) -> Result<Reply> {
     let mut txn = cx.txn();
     let serial = named(&cx, &mut txn, p.serial_number, p.certificate)?;
-    let at = set_revoked(&cx, &mut txn, &serial)?;
+    let at = set_revoked(&cx, &mut txn, &serial, Reason::Unspecified)?;
     Ok(told(at).with(txn))
 }
 
@@ -46,7 +46,7 @@ pub async fn revoke_with_key(cx: Cx<Pki>, p: RevokeWithKey) -> Result<Reply> {
     if Certificate::from_pem(&stored.certificate)?.spki() != key.public().spki() {
         return Err(Error::invalid("the private key is not that of the certificate"));
     }
-    let at = set_revoked(&cx, &mut txn, &serial)?;
+    let at = set_revoked(&cx, &mut txn, &serial, Reason::Unspecified)?;
     Ok(told(at).with(txn))
 }
 
@@ -78,7 +78,7 @@ fn named(cx: &Cx<Pki>, txn: &mut Txn, serial: Option<String>, certificate: Optio
                 Some(_) => Err(Error::invalid("another certificate has this serial number here")),
                 None => {
                     let issuer = signer_of(cx, &certificate)?;
-                    store::add(txn, &certificate, &issuer)?;
+                    store::add(txn, &certificate, &issuer, "")?;
                     Ok(serial)
                 }
             }
@@ -96,7 +96,10 @@ fn signer_of(cx: &Cx<Pki>, certificate: &Certificate) -> Result<Issuer> {
 }
 
 /// Marks a stored certificate as revoked. Who revokes again learns since when it is.
-fn set_revoked(cx: &Cx<Pki>, txn: &mut Txn, serial: &str) -> Result<Timestamp> {
+///
+/// # Errors
+/// [`Error::Invalid`] for what is not stored, an issuer's own, or has ended.
+pub fn set_revoked(cx: &Cx<Pki>, txn: &mut Txn, serial: &str, reason: Reason) -> Result<Timestamp> {
     let key = certificate_key(serial);
     let mut stored: Stored = txn.get(&key)?.ok_or_else(|| unknown(serial))?;
     if let Some(at) = stored.revoked {
@@ -114,7 +117,7 @@ fn set_revoked(cx: &Cx<Pki>, txn: &mut Txn, serial: &str) -> Result<Timestamp> {
     let at = cx.now();
     stored.revoked = Some(at);
     txn.put(&key, &stored)?;
-    crl::add(txn, &stored.list, serial, &Entry { at, not_after: stored.not_after })?;
+    crl::add(txn, &stored.list, serial, &Entry { at, not_after: stored.not_after, reason: reason as u8 })?;
     Ok(at)
 }
 
@@ -128,7 +131,7 @@ pub fn revoke_leased(cx: &Cx<Pki>, internal: &Json) -> Result<Txn> {
     let stored: Option<Stored> = txn.get(&certificate_key(&serial))?;
     // A lease ends with its certificate: an expired one has no place in a list.
     if stored.is_some_and(|stored| stored.revoked.is_none() && stored.not_after > cx.now()) {
-        set_revoked(cx, &mut txn, &serial)?;
+        set_revoked(cx, &mut txn, &serial, Reason::Unspecified)?;
     }
     Ok(txn)
 }
@@ -153,7 +156,7 @@ pub fn revoke_issuer(cx: &Cx<Pki>, txn: &mut Txn, revoked: &Issuer) -> Result<()
     if parent.list == revoked.list {
         return Ok(());
     }
-    crl::add(txn, &parent.list, &serial, &Entry { at, not_after: certificate.not_after() })
+    crl::add(txn, &parent.list, &serial, &Entry { at, not_after: certificate.not_after(), reason: 0 })
 }
 
 pub async fn list_revoked(cx: Cx<Pki>, (): ()) -> Result<Reply> {
@@ -163,4 +166,9 @@ pub async fn list_revoked(cx: Cx<Pki>, (): ()) -> Result<Reply> {
     }
     serials.sort_unstable();
     Ok(Reply::list(serials))
+}
+
+/// One data centre has no other to wait for.
+pub async fn list_queue(_: Cx<Pki>, (): ()) -> Result<Reply> {
+    Ok(Reply::list(Vec::<String>::new()))
 }

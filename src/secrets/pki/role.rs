@@ -7,6 +7,7 @@ use crate::base::{Error, Json, Result, Ttl};
 use crate::crypto::x509::{KeyUsage, extension};
 use crate::crypto::{Hash, KeyKind};
 use crate::params;
+use crate::policy;
 
 /// A role, with the names that the API has for its fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct Role {
     pub max_ttl: Ttl,
     pub no_store: bool,
     pub not_after: String,
+    pub not_after_bound: String,
+    pub not_before: String,
+    pub not_before_bound: String,
     pub not_before_duration: Ttl,
     pub organization: Vec<String>,
     pub ou: Vec<String>,
@@ -53,10 +57,12 @@ pub struct Role {
     pub postal_code: Vec<String>,
     pub province: Vec<String>,
     pub require_cn: bool,
+    pub serial_number_source: String,
     pub server_flag: bool,
     pub signature_bits: u32,
     pub street_address: Vec<String>,
     pub ttl: Ttl,
+    pub ttl_jitter: Ttl,
     pub use_csr_common_name: bool,
     pub use_csr_sans: bool,
     pub use_pss: bool,
@@ -101,6 +107,9 @@ impl Default for Role {
             max_ttl: Ttl::ZERO,
             no_store: false,
             not_after: String::new(),
+            not_after_bound: "ttl-limited".into(),
+            not_before: String::new(),
+            not_before_bound: "duration".into(),
             not_before_duration: Ttl::from_seconds(30),
             organization: Vec::new(),
             ou: Vec::new(),
@@ -108,10 +117,12 @@ impl Default for Role {
             postal_code: Vec::new(),
             province: Vec::new(),
             require_cn: true,
+            serial_number_source: "json-csr".into(),
             server_flag: true,
             signature_bits: 0,
             street_address: Vec::new(),
             ttl: Ttl::ZERO,
+            ttl_jitter: Ttl::ZERO,
             use_csr_common_name: true,
             use_csr_sans: true,
             use_pss: false,
@@ -142,7 +153,7 @@ params! {
         allow_wildcard_certificates: Option<bool>,
         /// The domains.
         allowed_domains: Option<Vec<String>>,
-        /// Templates in allowed_domains; not supported, must be false.
+        /// Read `{{identity.…}}` in allowed_domains as what is known of who asks.
         allowed_domains_template: Option<bool>,
         /// The networks that IP addresses must be in; empty for any.
         allowed_ip_sans_cidr: Option<Vec<IpNet>>,
@@ -152,7 +163,7 @@ params! {
         allowed_serial_numbers: Option<Vec<String>>,
         /// Patterns for URIs.
         allowed_uri_sans: Option<Vec<String>>,
-        /// Templates in allowed_uri_sans; not supported, must be false.
+        /// Read `{{identity.…}}` in allowed_uri_sans as what is known of who asks.
         allowed_uri_sans_template: Option<bool>,
         /// Patterns for the user ids of the subject.
         allowed_user_ids: Option<Vec<String>>,
@@ -192,6 +203,12 @@ params! {
         no_store: Option<bool>,
         /// A fixed end, in RFC 3339.
         not_after: Option<String>,
+        /// What may be asked for as an end: permit, ttl-limited or forbid.
+        not_after_bound: Option<String>,
+        /// A fixed beginning, in RFC 3339.
+        not_before: Option<String>,
+        /// What may be asked for as a beginning: permit, duration or forbid.
+        not_before_bound: Option<String>,
         /// How long before now a certificate begins.
         not_before_duration: Option<Ttl>,
         /// O of the subject.
@@ -208,7 +225,7 @@ params! {
         require_cn: Option<bool>,
         /// For TLS servers.
         server_flag: Option<bool>,
-        /// Where the subject's serial number comes from; only json-csr is supported.
+        /// Where the subject's serial number comes from: json-csr, or json for the parameter alone.
         serial_number_source: Option<String>,
         /// Digest of the signature; 0 for what suits the issuer's key.
         signature_bits: Option<u64>,
@@ -216,6 +233,8 @@ params! {
         street_address: Option<Vec<String>>,
         /// The time to live; 0 for the mount's.
         ttl: Option<Ttl>,
+        /// By how much the end of a certificate may come earlier, by chance; 0 for not at all.
+        ttl_jitter: Option<Ttl>,
         /// Whether the common name of a request counts.
         use_csr_common_name: Option<bool>,
         /// Whether the alternative names of a request count.
@@ -236,9 +255,6 @@ impl Role {
     /// # Errors
     /// [`Error::Invalid`] which names the field.
     pub fn changed(mut self, p: RoleParams) -> Result<Self> {
-        if p.serial_number_source.is_some_and(|source| source != "json-csr") {
-            return Err(Error::invalid("serial_number_source: only 'json-csr' is supported"));
-        }
         let role = &mut self;
         take!(role, p: allow_any_name allow_bare_domains allow_glob_domains allow_ip_sans allow_localhost);
         take!(role, p: allow_subdomains allow_token_displayname allow_wildcard_certificates allowed_domains);
@@ -247,7 +263,8 @@ impl Role {
         take!(role, p: basic_constraints_valid_for_non_ca code_signing_flag country email_protection_flag);
         take!(role, p: enforce_hostnames ext_key_usage ext_key_usage_oids generate_lease issuer_ref key_usage);
         take!(role, p: locality max_ttl no_store not_after not_before_duration organization ou postal_code);
-        take!(role, p: province require_cn server_flag street_address ttl use_csr_common_name use_csr_sans use_pss);
+        take!(role, p: province require_cn server_flag street_address ttl ttl_jitter use_csr_common_name use_csr_sans);
+        take!(role, p: use_pss not_after_bound not_before not_before_bound serial_number_source);
         if let Some(policies) = p.policy_identifiers {
             role.policy_identifiers = policy_texts(policies)?;
         }
@@ -269,13 +286,19 @@ impl Role {
     }
 
     fn checked(mut self) -> Result<Self> {
-        for (name, set) in [
-            ("allowed_domains_template", self.allowed_domains_template),
-            ("allowed_uri_sans_template", self.allowed_uri_sans_template),
-        ] {
-            if set {
-                return Err(Error::invalid(format!("{name}: templates are not supported, it must be false")));
+        self.check_templates()?;
+        let words: [(&str, &str, &[&str]); 3] = [
+            ("not_after_bound", &self.not_after_bound, &["permit", "ttl-limited", "forbid"]),
+            ("not_before_bound", &self.not_before_bound, &["permit", "duration", "forbid"]),
+            ("serial_number_source", &self.serial_number_source, &["json-csr", "json"]),
+        ];
+        for (field, word, known) in words {
+            if !known.contains(&word) {
+                return Err(Error::invalid(format!("{field}: want {}", known.join(" or "))));
             }
+        }
+        if !self.ttl_jitter.is_zero() && !self.ttl.is_zero() && self.ttl_jitter >= self.ttl {
+            return Err(Error::invalid("ttl_jitter must be less than ttl"));
         }
         if !self.max_ttl.is_zero() && self.ttl > self.max_ttl {
             return Err(Error::invalid("\"ttl\" value must be less than \"max_ttl\" value"));
@@ -345,6 +368,59 @@ impl Role {
     /// [`Error::Invalid`] for an identifier that is none.
     pub fn policies(&self) -> Result<Vec<extension::Policy>> {
         policies(&self.policy_identifiers)
+    }
+
+    /// The lists that may hold templates, where the role says that they do.
+    fn templated(&self) -> [(&'static str, bool, &Vec<String>); 2] {
+        [
+            ("allowed_domains", self.allowed_domains_template, &self.allowed_domains),
+            ("allowed_uri_sans", self.allowed_uri_sans_template, &self.allowed_uri_sans),
+        ]
+    }
+
+    fn check_templates(&self) -> Result<()> {
+        for (field, _, texts) in self.templated().into_iter().filter(|(_, set, _)| *set) {
+            for text in texts {
+                policy::filled(text, &policy::NoFacts).map_err(|why| Error::invalid(format!("{field}: {why}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// This role for somebody: its templates filled in with what is known of who asks. An entry whose value is missing,
+    /// or holds a character that has a meaning in patterns, is dropped, which allows nothing.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a template that is none.
+    pub fn filled(mut self, facts: &dyn policy::Facts) -> Result<Self> {
+        let fill = |texts: &[String]| {
+            let fill = |text: &String| policy::filled(text, facts).map_err(Error::Invalid).transpose();
+            texts.iter().filter_map(fill).collect::<Result<Vec<_>>>()
+        };
+        if self.allowed_domains_template {
+            self.allowed_domains = fill(&self.allowed_domains)?;
+        }
+        if self.allowed_uri_sans_template {
+            self.allowed_uri_sans = fill(&self.allowed_uri_sans)?;
+        }
+        Ok(self)
+    }
+
+    /// This role for ACME: what was proved are names of servers, for whom nobody has a token.
+    #[must_use]
+    pub fn for_acme(mut self, config: &super::acme::Config) -> Self {
+        if !config.allow_role_ext_key_usage {
+            self.server_flag = true;
+            self.client_flag = false;
+            self.code_signing_flag = false;
+            self.email_protection_flag = false;
+            self.ext_key_usage = Vec::new();
+            self.ext_key_usage_oids = Vec::new();
+        }
+        self.max_ttl = self.max_ttl.capped(config.max_ttl);
+        self.allow_token_displayname = false;
+        self.generate_lease = false;
+        self
     }
 
     fn check_other_sans(&self) -> Result<()> {

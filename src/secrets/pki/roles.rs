@@ -67,6 +67,6 @@ pub async fn delete(cx: Cx<Pki>, p: OneRole) -> Result<Reply> {
 
 fn shown(role: &Role) -> Result<Reply> {
     let reply = Reply::json(serde_json::to_value(role).map_err(Error::internal)?);
-    let dateless = !role.not_after.is_empty() && lifetime::parse_end(&role.not_after).is_err();
+    let dateless = !role.not_after.is_empty() && lifetime::parse_end("not_after", &role.not_after).is_err();
     Ok(if dateless { reply.warning("not_after is no date: with it, this role issues nothing") } else { reply })
 }

@@ -6,7 +6,7 @@ use super::Pki;
 use super::admission::{Asked, asked_names};
 use super::certify::{self, Certified, Manner};
 use super::issuer::{self, Cluster, Issuer, StoredKey, Urls};
-use super::lifetime::{Lifetime, Terms};
+use super::lifetime::{Bounds, Lifetime, Terms};
 use super::names;
 use super::output::{Format, FormatParams};
 use super::store::{self, config_key};
@@ -248,8 +248,10 @@ impl CaParams {
             role_ttl: Ttl::ZERO,
             role_max_ttl: Ttl::ZERO,
             role_not_after: "",
+            not_before: asked.not_before.as_deref().unwrap_or_default(),
+            role_not_before: "",
             not_before_duration: self.not_before_duration.unwrap_or(Ttl::from_seconds(30)),
-            free_end: true,
+            bounds: Bounds::CA,
         };
         terms.lifetime(cx.now(), cx.limits, issuer)
     }
@@ -340,7 +342,7 @@ async fn make(cx: Cx<Pki>, p: Generate, unnamed: &str) -> Result<Reply> {
         issuer::add_key(&mut txn, &key.row)?;
     }
     issuer::add(&mut txn, cx.view(), vec![issuer.clone()], Vec::new())?;
-    store::add(&mut txn, &certificate, &issuer)?;
+    store::add(&mut txn, &certificate, &issuer, "")?;
     let mut data = format.certified(&Certified { certificate, key: None }, &issuer)?;
     data.remove("ca_chain");
     if key.exported {

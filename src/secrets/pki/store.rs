@@ -9,6 +9,8 @@
 //!     expired/<kind>/<when>/<serial>  those that ended long ago and are kept all the same; see `tidy`
 //!     revoked/<list>/<serial>         what a list says; issuers with one name and key share a list
 //!     crl/<list>/…                    the list as signed, and how many revocations there were
+//!     tidy/run                        the last tidying, or the one at work
+//!     acme/…                          see `acme`
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +66,9 @@ pub struct Stored {
     pub certificate: String,
     /// The id of its issuer.
     pub issuer_id: String,
+    /// The role in whose name it was made; empty for CAs and for what was asked for without one.
+    #[serde(default)]
+    pub role: String,
     /// The list that it would be in; see [`super::issuer::Issuer::list`].
     pub list: String,
     /// Its end.
@@ -73,15 +78,16 @@ pub struct Stored {
     pub revoked: Option<Timestamp>,
 }
 
-/// Adds a certificate that was just made.
+/// Adds a certificate that was just made, in the name of a role if there is one.
 ///
 /// # Errors
 /// [`Error::Internal`] if it cannot be written down.
-pub fn add(txn: &mut Txn, certificate: &Certificate, issuer: &Issuer) -> Result<()> {
+pub fn add(txn: &mut Txn, certificate: &Certificate, issuer: &Issuer, role: &str) -> Result<()> {
     let serial = certificate.serial_text();
     let stored = Stored {
         certificate: certificate.pem()?,
         issuer_id: issuer.id.clone(),
+        role: role.to_owned(),
         list: issuer.list.clone(),
         not_after: certificate.not_after(),
         revoked: None,

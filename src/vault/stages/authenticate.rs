@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Routed;
 use crate::base::{Error, Result, Secret};
-use crate::engine::Caller;
+use crate::engine::{Caller, CallerFacts};
 use crate::identity::Standing;
 use crate::policy::{Acl, NoFacts, Policy};
 use crate::token::{Kind, Token, Tokens, Use};
@@ -139,7 +139,8 @@ impl Vault {
             let (names, entity_id) = (names.clone(), token.entity_id.clone());
             self.acls.of(Source { names, policy_epoch, entity_id, identity_epoch }, compile)?
         };
-        let caller = Arc::new(caller(&token, &names));
+        let facts = standing.map_or_else(CallerFacts::default, |standing| CallerFacts::new(Arc::new(standing)));
+        let caller = Arc::new(caller(&token, &names, facts));
         Ok(Session {
             token: Arc::new(token),
             policies: names,
@@ -154,7 +155,7 @@ impl Vault {
 }
 
 /// What an engine may know of who asks.
-fn caller(token: &Token, policies: &[String]) -> Caller {
+fn caller(token: &Token, policies: &[String], facts: CallerFacts) -> Caller {
     Caller {
         token_id: token.id.clone(),
         accessor: token.accessor.clone(),
@@ -163,6 +164,7 @@ fn caller(token: &Token, policies: &[String]) -> Caller {
         entity_id: token.entity_id.clone(),
         batch: token.kind == Kind::Batch,
         root: token.is_root(),
+        facts,
         text: None,
     }
 }

@@ -51,11 +51,19 @@ impl Vault {
         }
         let table = self.mounts.table();
         let Some(entry) = table.find(inbound.path.as_str()) else {
-            let error = Error::NoHandler(inbound.path.as_str().to_owned());
-            return Routed { inbound, target: Err(error), public: false };
+            let public = inbound.head;
+            let error = match public {
+                true => Error::Method,
+                false => Error::NoHandler(inbound.path.as_str().to_owned()),
+            };
+            return Routed { inbound, target: Err(error), public };
         };
+        let head = inbound.head;
         let skip = entry.mount.path.as_str().len().min(inbound.path.as_str().len());
         match entry.engine.table().find(&inbound.path, skip, inbound.operation) {
+            Ok(matched) if head && !matched.endpoint.raw => {
+                Routed { inbound, target: Err(Error::Method), public: true }
+            }
             Ok(matched) => {
                 let folded = matched.folded.is_some();
                 if let Some(path) = matched.folded {
@@ -65,6 +73,7 @@ impl Vault {
                 let public = target.endpoint().public;
                 Routed { inbound, target: Ok(target), public }
             }
+            Err(_) if head => Routed { inbound, target: Err(Error::Method), public: true },
             Err((error, public)) => Routed { inbound, target: Err(error), public },
         }
     }

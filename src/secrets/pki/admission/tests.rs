@@ -22,6 +22,7 @@ fn facts() -> Facts {
         now: now(),
         limits: LIMITS,
         issuer_end: (at("2036-01-01T00:00:00Z"), Beyond::Err),
+        chance: 0,
     }
 }
 
@@ -36,6 +37,7 @@ fn asked() -> Asked {
         user_ids: Vec::new(),
         ttl: None,
         not_after: None,
+        not_before: None,
         exclude_cn_from_sans: None,
     }
 }
@@ -426,4 +428,108 @@ fn an_empty_subject_makes_its_names_critical_and_verbatim_keeps_the_subject() {
     let (certificate, text) = bench.leaf(&wide, Ask::Verbatim(&request), &asked());
     assert_eq!(certificate.subject(), request.subject());
     assert!(text.contains("DNS:v.test\n") && !text.contains("Extended Key Usage"), "{text}");
+}
+
+mod proved {
+    use super::*;
+    use crate::secrets::pki::acme::{Identifier, Proved};
+    use crate::secrets::pki::names;
+    use proptest::prelude::*;
+
+    fn identifier(text: &str) -> Identifier {
+        match text.parse() {
+            Ok(address) => Identifier::Ip(address),
+            Err(_) => Identifier::Dns(text.to_owned()),
+        }
+    }
+
+    fn name() -> impl Strategy<Value = AltName> {
+        let hosts = ["a.test", "b.test", "*.a.test", "A.test", "x.a.test", "evil.test", "localhost", "a..test", ""];
+        prop_oneof![
+            6 => proptest::sample::select(&hosts[..]).prop_map(|name| AltName::Dns(name.into())),
+            1 => "[ -~]{0,12}".prop_map(AltName::Dns),
+            1 => any::<[u8; 4]>().prop_map(|octets| AltName::Ip(std::net::IpAddr::from(octets))),
+            1 => Just(AltName::Email("x@a.test".into())),
+            1 => Just(AltName::Uri("spiffe://a.test/x".into())),
+            1 => Just(AltName::other_utf8("1.3.6.1.4.1.311.20.2.3", "x@a.test").unwrap()),
+        ]
+    }
+
+    fn extras() -> impl Strategy<Value = Vec<Extension>> {
+        let some = || {
+            vec![
+                extension::basic_constraints(true, None).unwrap(),
+                extension::key_usage(KeyUsage::CERT_SIGN.with(KeyUsage::CRL_SIGN)).unwrap(),
+                extension::raw(extension::oid("1.3.6.1.5.5.7.1.24").unwrap(), false, vec![0x30, 3, 2, 1, 5]).unwrap(),
+                extension::raw(extension::id::EXT_KEY_USAGE, true, vec![0x30, 0]).unwrap(),
+                extension::raw(extension::id::NAME_CONSTRAINTS, true, vec![0xff, 1, 2]).unwrap(),
+            ]
+        };
+        proptest::sample::subsequence(some(), 0..=2)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        /// Whatever a request asks for, what is admitted has only names that were proved, or that the role allows; and
+        /// neither a CA's marks nor extensions that the request brought.
+        #[test]
+        fn nothing_is_admitted_beyond_the_proof_or_the_role(
+            names in proptest::collection::vec(name(), 0..4),
+            common_name in proptest::sample::select(&["", "a.test", "evil.test", "x@a.test", "a.test\u{1}", "*.a.test"][..]),
+            proved in proptest::collection::btree_set(
+                proptest::sample::select(&["a.test", "b.test", "*.a.test", "x.a.test", "10.0.0.1"][..]), 1..3),
+            more in extras(),
+            any_name: bool,
+            subdomains: bool,
+        ) {
+            let subject = Subject { common_name: common_name.into(), organization: vec!["Evil".into()], ..Subject::default() };
+            let key = PrivateKey::generate(KeyKind::Ed25519).unwrap();
+            let mut extensions = more;
+            if let Ok(san) = extension::alt_names(&names, false)
+                && !names.is_empty()
+            {
+                extensions.push(san);
+            }
+            let Ok(encoded) = subject.encode() else { return Ok(()) };
+            let signed = RequestSpec { subject: encoded, extensions }.sign(&key, SignatureAlgorithm::Ed25519);
+            let Ok(request) = signed else { return Ok(()) };
+            let role = Role {
+                key_type: "any".into(),
+                allowed_domains: vec!["a.test".into()],
+                allow_bare_domains: true,
+                allow_subdomains: subdomains,
+                allow_any_name: any_name,
+                allow_localhost: false,
+                require_cn: false,
+                ..Role::default()
+            };
+            let wanted: std::collections::BTreeSet<Identifier> = proved.iter().map(|text| identifier(text)).collect();
+            let proof = Proved::of(wanted.clone());
+            if let Ok(admitted) = admit(&role, Ask::Proved(&request, &proof), &asked(), &facts()) {
+                let names: std::collections::BTreeSet<Identifier> =
+                    admitted.names().iter().map(|name| Identifier::of(name).unwrap()).collect();
+                prop_assert_eq!(&names, &wanted);
+                let shown = admitted.subject().subject();
+                prop_assert!(shown.organization.is_empty());
+                prop_assert!(shown.common_name.is_empty() || wanted.contains(&identifier(&shown.common_name)));
+                for extension in admitted.extensions(KeyKind::Ed25519).unwrap() {
+                    prop_assert!([extension::id::KEY_USAGE, extension::id::EXT_KEY_USAGE].contains(&extension.oid));
+                }
+            }
+            if let Ok(admitted) = admit(&role, Ask::Request(&request), &asked(), &facts()) {
+                for name in admitted.names() {
+                    let allowed = match name {
+                        AltName::Dns(name) | AltName::Email(name) => names::allows(&role, "bot", name),
+                        AltName::Ip(_) => true,
+                        _ => false,
+                    };
+                    prop_assert!(allowed, "{name:?}");
+                }
+                for extension in admitted.extensions(KeyKind::Ed25519).unwrap() {
+                    prop_assert!([extension::id::KEY_USAGE, extension::id::EXT_KEY_USAGE].contains(&extension.oid));
+                }
+            }
+        }
+    }
 }

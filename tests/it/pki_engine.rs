@@ -1,0 +1,246 @@
+//! A CA at work: who may ask for what by identity, what is forecast and tidied, what Consul and SPIFFE ask for.
+
+use serde_json::{Value, json};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::server::Server;
+
+async fn ca() -> Server {
+    let server = Server::new().await;
+    server.put("sys/mounts/pki", json!({"type": "pki"})).await.ok();
+    let root = json!({"common_name": "Story CA", "key_type": "ec", "ttl": "700h", "issuer_name": "root"});
+    server.put("pki/root/generate/internal", root).await.ok();
+    server
+}
+
+async fn role(server: &Server, name: &str, settings: Value) {
+    let mut role = json!({"key_type": "ec", "allowed_domains": "a.test", "allow_subdomains": true, "ttl": "1h"});
+    role.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+    server.put(&format!("pki/roles/{name}"), role).await.ok();
+}
+
+fn der(pem: &Value) -> Vec<u8> {
+    x509_parser::pem::parse_x509_pem(pem.as_str().unwrap().as_bytes()).unwrap().1.contents
+}
+
+#[tokio::test]
+async fn a_template_allows_its_own_entity_and_nobody_without_one() {
+    let server = ca().await;
+    role(
+        &server,
+        "own",
+        json!({
+            "allowed_domains": "{{identity.entity.name}}.a.test,*.{{identity.entity.metadata.none}}",
+            "allowed_domains_template": true, "allow_bare_domains": true, "allow_subdomains": false,
+            "allow_glob_domains": true, "allow_localhost": false,
+            "allowed_uri_sans": "spiffe://a.test/{{identity.entity.id}}", "allowed_uri_sans_template": true,
+        }),
+    )
+    .await;
+    let bad = json!({"allowed_domains": "{{identity.nonsense}}", "allowed_domains_template": true});
+    server.put("pki/roles/bad", bad).await.is(400);
+    server.policy("issue", r#"path "pki/issue/own" { capabilities = ["update"] }"#).await;
+    server.auth("userpass", "userpass").await;
+    let user = json!({"password": "p4ssw0rd!", "token_policies": "issue"});
+    server.put("auth/userpass/users/ann", user).await.ok();
+    let login = server.anonymous().put("auth/userpass/login/ann", json!({"password": "p4ssw0rd!"})).await.ok();
+    let ann = server.with(login.auth()["client_token"].as_str().unwrap());
+    let entity = login.auth()["entity_id"].as_str().unwrap().to_owned();
+    // A token without an entity, root's among them, fills in nothing.
+    for name in ["x.a.test", "{{identity.entity.name}}.a.test", ".a.test", "a.test", "anything.test"] {
+        server.put("pki/issue/own", json!({"common_name": name})).await.is(400);
+        ann.put("pki/issue/own", json!({"common_name": name})).await.is(400);
+    }
+    let uri = |id: &str| json!({"common_name": "x", "uri_sans": format!("spiffe://a.test/{id}")});
+    ann.put("pki/issue/own", uri("another")).await.is(400);
+    let name = server.get(&format!("identity/entity/id/{entity}")).await;
+    if let Some(name) = name.data()["name"].as_str() {
+        ann.put("pki/issue/own", json!({"common_name": format!("{name}.a.test")})).await.ok();
+        let both = json!({"common_name": format!("{name}.a.test"), "uri_sans": format!("spiffe://a.test/{entity}")});
+        ann.put("pki/issue/own", both).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn what_ends_soon_is_forecast_by_role_and_issuer() {
+    let server = ca().await;
+    role(&server, "short", json!({})).await;
+    role(&server, "long", json!({"ttl": "300h"})).await;
+    role(&server, "unseen", json!({"no_store": true})).await;
+    for role in ["short", "short", "long", "unseen"] {
+        server.put(&format!("pki/issue/{role}"), json!({"common_name": "x.a.test"})).await.ok();
+    }
+    let gone = server.put("pki/issue/short", json!({"common_name": "y.a.test"})).await.ok();
+    server.put("pki/revoke", json!({"serial_number": gone.data()["serial_number"]})).await.ok();
+    let soon = server.get("pki/certs/expiring?within=2h").await.ok();
+    assert_eq!(soon.data()["total"], 2, "neither the revoked nor what is not stored: {soon:?}");
+    assert_eq!(soon.data()["by_role"], json!({"short": 2}));
+    assert_eq!(soon.data()["certificates"][0]["common_name"], "x.a.test");
+    let later = server.get("pki/certs/expiring?within=14d").await.ok();
+    assert_eq!(later.data()["by_role"], json!({"short": 2, "long": 1}));
+    assert_eq!(later.data()["by_issuer"].as_object().unwrap().len(), 1);
+    assert_eq!(server.get("pki/certs/expiring?within=14d&role=long").await.ok().data()["total"], 1);
+    server.clock().advance(2 * 3600);
+    let after = server.get("pki/certs/expiring?within=2h").await.ok();
+    assert_eq!(after.data()["total"], 0, "what has ended is not to come");
+
+    let detailed = server.list("pki/certs/detailed").await.ok();
+    let serial = gone.data()["serial_number"].as_str().unwrap();
+    assert_ne!(detailed.data()["key_info"][serial]["revocation_time"], 0);
+    let keys = detailed.data()["keys"].as_array().unwrap();
+    let rest =
+        server.call("LIST", &format!("pki/certs/detailed?after={}&limit=1", keys[0].as_str().unwrap())).await.ok();
+    assert_eq!(rest.data()["keys"], json!([keys[1]]));
+    assert!(rest.text.contains("there are more"));
+}
+
+#[tokio::test]
+async fn tidying_goes_on_by_itself_and_can_be_stopped() {
+    let server = ca().await;
+    role(&server, "short", json!({})).await;
+    let mut serials = Vec::new();
+    for _ in 0..3 {
+        let leaf = server.put("pki/issue/short", json!({"common_name": "x.a.test"})).await.ok();
+        serials.push(leaf.data()["serial_number"].as_str().unwrap().to_owned());
+    }
+    let lasting = json!({"common_name": "x.a.test", "ttl": "200h"});
+    let lasting = server.put("pki/issue/short", lasting).await.ok().data()["serial_number"].clone();
+    server.put("pki/revoke", json!({"serial_number": lasting})).await.ok();
+    assert_eq!(server.get("pki/tidy-status").await.ok().data()["state"], "Inactive");
+    server.put("pki/tidy-cancel", json!({})).await.is(400);
+    server.put("pki/tidy", json!({})).await.is(400);
+    server.put("pki/config/auto-tidy", json!({"enabled": true})).await.is(400);
+    let auto =
+        json!({"enabled": true, "tidy_cert_store": true, "tidy_revoked_certs": true, "interval_duration": "24h"});
+    server.put("pki/config/auto-tidy", auto).await.ok();
+    assert_eq!(server.get("pki/config/auto-tidy").await.ok().data()["interval_duration"], 86_400);
+    server.vault().tend_once().await.unwrap();
+    let status = server.get("pki/tidy-status").await.ok();
+    assert_eq!((&status.data()["state"], &status.data()["cert_store_deleted_count"]), (&json!("Finished"), &json!(0)));
+    server.clock().advance(80 * 3600);
+    let server = server.crashed().await;
+    server.vault().tend_once().await.unwrap();
+    let status = server.get("pki/tidy-status").await.ok();
+    assert_eq!(status.data()["cert_store_deleted_count"], 3, "{status:?}");
+    for serial in &serials {
+        server.get(&format!("pki/cert/{serial}")).await.is(404);
+    }
+    let revoked = server.list("pki/certs/revoked").await.ok();
+    assert_eq!(revoked.data()["keys"], json!([lasting]), "revoked and not ended: it is in the list");
+    server.put("pki/tidy", json!({"tidy_cert_store": true})).await.is(202);
+    server.put("pki/tidy-cancel", json!({})).await.is(400);
+}
+
+#[tokio::test]
+async fn lists_are_put_together_and_made_by_hand() {
+    let server = ca().await;
+    role(&server, "short", json!({})).await;
+    let leaf = server.put("pki/issue/short", json!({"common_name": "x.a.test"})).await.ok();
+    server.put("pki/revoke", json!({"serial_number": leaf.data()["serial_number"]})).await.ok();
+    let list = server.get("pki/issuer/root/crl").await.ok().data()["crl"].clone();
+    let more = json!({"revoked_certs": [{"serial_number": "01:02:03", "revocation_time": "2026-01-01T00:00:00Z"}],
+        "crl_number": 7, "next_update": "72h"});
+    let signed = server.put("pki/issuer/root/sign-revocation-list", more).await.ok().data()["crl"].clone();
+    let twice = json!({"revoked_certs": [{"serial_number": "01"}, {"serial_number": "01"}], "crl_number": 7});
+    server.put("pki/issuer/root/sign-revocation-list", twice).await.is(400);
+    let both = json!({"crls": [list, signed], "crl_number": 8});
+    let merged = server.put("pki/issuer/root/resign-crls", both).await.ok();
+    let bytes = der(&merged.data()["crl"]);
+    let (_, crl) = x509_parser::revocation_list::CertificateRevocationList::from_der(&bytes).unwrap();
+    assert_eq!(crl.iter_revoked_certificates().count(), 2);
+    for path in
+        ["pki/unified-crl", "pki/unified-crl/pem", "pki/issuer/root/unified-crl", "pki/issuer/root/unified-crl/der"]
+    {
+        server.anonymous().get(path).await.is(200);
+    }
+    server.list("pki/certs/unified-revoked").await.ok();
+    server.list("pki/certs/revocation-queue").await.is(404);
+    server.put("sys/mounts/other", json!({"type": "pki"})).await.ok();
+    server.put("other/root/generate/internal", json!({"common_name": "Other", "key_type": "ec"})).await.ok();
+    let foreign = server.put("other/issuer/default/resign-crls", json!({"crls": [list], "crl_number": 1})).await;
+    assert_eq!(foreign.status, 400, "another issuer's list");
+}
+
+#[tokio::test]
+async fn a_workload_gets_its_svid_and_the_bundle_to_check_it_by() {
+    let server = ca().await;
+    role(
+        &server,
+        "svid",
+        json!({"allowed_domains": "", "require_cn": false, "allowed_uri_sans": "spiffe://a.test/*,urn:*",
+        "allow_any_name": true}),
+    )
+    .await;
+    for uris in
+        ["spiffe://a.test/x,spiffe://a.test/y", "spiffe://a.test/x,urn:y", "spiffe://b.test/x", "spiffe://a.test/../x"]
+    {
+        server.put("pki/issue/svid", json!({"uri_sans": uris})).await.is(400);
+    }
+    let leaf = server.put("pki/issue/svid", json!({"uri_sans": "spiffe://a.test/ns/x"})).await.ok();
+    let bytes = der(&leaf.data()["certificate"]);
+    let (_, leaf) = X509Certificate::from_der(&bytes).unwrap();
+    assert!(!leaf.is_ca() && leaf.key_usage().unwrap().unwrap().value.digital_signature());
+    let usage = leaf.extended_key_usage().unwrap().unwrap().value.clone();
+    assert!(usage.server_auth && usage.client_auth);
+    let names = leaf.subject_alternative_name().unwrap().unwrap();
+    assert!(names.critical && names.value.general_names.len() == 1, "an empty subject makes the names critical");
+    let bundle = server.anonymous().get("pki/spiffe/bundle").await.ok();
+    let key = &bundle.json["keys"][0];
+    assert_eq!((&key["use"], &key["kty"]), (&json!("x509-svid"), &json!("EC")));
+    use base64::Engine as _;
+    let root = base64::engine::general_purpose::STANDARD.decode(key["x5c"][0].as_str().unwrap()).unwrap();
+    let (_, root) = X509Certificate::from_der(&root).unwrap();
+    assert_eq!(leaf.issuer(), root.subject());
+    server
+        .put(
+            "pki/roles/weak",
+            json!({"key_type": "ec", "require_cn": false, "key_usage": "KeyAgreement",
+        "allowed_uri_sans": "spiffe://*"}),
+        )
+        .await
+        .ok();
+    server.put("pki/issue/weak", json!({"uri_sans": "spiffe://a.test/x"})).await.is(400);
+}
+
+/// What Consul's Connect CA provider calls: a root it finds or makes, an intermediate by CSR, leaves by CSR with a
+/// SPIFFE ID and no common name, and the cross-signing of a root that follows another.
+#[tokio::test]
+async fn consul_runs_its_mesh_on_it() {
+    let server = ca().await;
+    server.put("sys/mounts/inter", json!({"type": "pki", "config": {"max_lease_ttl": "600h"}})).await.ok();
+    server.get("inter/ca/pem").await.is(204);
+    let csr = json!({"common_name": "pri-1.vault.ca.1.consul", "key_type": "ec", "key_bits": 256,
+        "uri_sans": "spiffe://1.consul"});
+    let csr = server.put("inter/intermediate/generate/internal", csr).await.ok();
+    let sign = json!({"csr": csr.data()["csr"], "use_csr_values": true, "format": "pem_bundle", "max_path_length": 0,
+        "ttl": "500h"});
+    let signed = server.put("pki/root/sign-intermediate", sign).await.ok();
+    let set =
+        server.put("inter/intermediate/set-signed", json!({"certificate": signed.data()["certificate"]})).await.ok();
+    let issuer = set.data()["imported_issuers"][0].as_str().unwrap().to_owned();
+    server.put("inter/config/issuers", json!({"default": issuer})).await.ok();
+    let role = json!({"allow_any_name": true, "allowed_uri_sans": "spiffe://*", "key_type": "any", "max_ttl": "72h",
+        "no_store": true, "require_cn": false});
+    server.put("inter/roles/leaf-cert", role).await.ok();
+    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let id = "spiffe://1.consul/ns/default/dc/dc1/svc/web";
+    params.subject_alt_names.push(rcgen::SanType::URI(rcgen::string::Ia5String::try_from(id).unwrap()));
+    let request = params.serialize_request(&rcgen::KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+    let leaf = server.put("inter/sign/leaf-cert", json!({"csr": request, "ttl": "72h"})).await.ok();
+    let bytes = der(&leaf.data()["certificate"]);
+    let (_, leaf_certificate) = X509Certificate::from_der(&bytes).unwrap();
+    let intermediate = der(&leaf.data()["issuing_ca"]);
+    let (_, intermediate) = X509Certificate::from_der(&intermediate).unwrap();
+    leaf_certificate.verify_signature(Some(intermediate.public_key())).unwrap();
+    assert!(leaf.data()["ca_chain"].as_array().unwrap().len() >= 2, "{leaf:?}");
+    // The next root is signed by the old one, so that those who still trust it follow.
+    server.put("sys/mounts/next", json!({"type": "pki"})).await.ok();
+    let next = json!({"common_name": "Next CA", "key_type": "ec", "uri_sans": "spiffe://1.consul"});
+    let next = server.put("next/root/generate/internal", next).await.ok();
+    let crossed =
+        server.put("pki/root/sign-self-issued", json!({"certificate": next.data()["certificate"]})).await.ok();
+    let bytes = der(&crossed.data()["certificate"]);
+    let (_, crossed) = X509Certificate::from_der(&bytes).unwrap();
+    assert_eq!(crossed.issuer().to_string(), "CN=Story CA");
+}
