@@ -27,8 +27,6 @@ pub fn answers(node: &Node, method: &Method, path: &str, request: &Request<Incom
         "sys/metrics" => {
             *method == Method::GET && (connection.rules.unauthenticated_metrics_access || node.metrics_are_public())
         }
-        // HEAD is for health alone.
-        _ if method == Method::HEAD => true,
         _ => match ceremony_of(path) {
             Some((kind, _)) => open(node, connection, kind != CeremonyKind::Root) && !has_token(request),
             None => false,

@@ -18,6 +18,7 @@ mod mounts;
 mod operator;
 mod output;
 mod pairs;
+mod pki;
 mod plugin;
 mod policy;
 mod secrets;
@@ -94,6 +95,7 @@ enum Command {
     Kv(kv::Kv),
     Token(token::Token),
     Lease(lease::Lease),
+    Pki(pki::Pki),
     Policy(policy::Policy),
     Secrets(secrets::Secrets),
     Auth(auth::Auth),
@@ -169,6 +171,7 @@ async fn command(command: Command, cx: &mut Cx<'_, '_>) -> Outcome {
         Command::Kv(command) => command.run(cx).await,
         Command::Token(command) => command.run(cx).await,
         Command::Lease(command) => command.run(cx).await,
+        Command::Pki(command) => command.run(cx).await,
         Command::Policy(command) => command.run(cx).await,
         Command::Secrets(command) => command.run(cx).await,
         Command::Auth(command) => command.run(cx).await,

@@ -32,7 +32,7 @@ async fn a_template_allows_its_own_entity_and_nobody_without_one() {
         json!({
             "allowed_domains": "{{identity.entity.name}}.a.test,*.{{identity.entity.metadata.none}}",
             "allowed_domains_template": true, "allow_bare_domains": true, "allow_subdomains": false,
-            "allow_glob_domains": true, "allow_localhost": false,
+            "allow_glob_domains": true, "allow_localhost": false, "enforce_hostnames": false,
             "allowed_uri_sans": "spiffe://a.test/{{identity.entity.id}}", "allowed_uri_sans_template": true,
         }),
     )

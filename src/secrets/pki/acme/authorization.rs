@@ -267,7 +267,7 @@ async fn respond(desk: Arc<Desk>, signed: Signed) -> Result<Answer, Fault> {
         thumbprint: account.thumbprint().to_owned(),
     };
     let outcome = match desk.cx.engine().validations.clone().try_acquire_owned() {
-        Ok(_place) => validate::attempt(&desk.config, desk.cx.rng(), &task).await,
+        Ok(_place) => validate::attempt(&desk.cx, &desk.config, &task).await,
         Err(_) => Err(Problem::new(Kind::Connection, "not looked at yet")),
     };
     if let Some(next) = authz.settle(task.kind, &outcome, now) {
@@ -323,7 +323,7 @@ pub async fn look_again(cx: &Cx<Pki>) -> Result<Option<Txn>> {
         };
         open.push((holder.id, authz, task));
     }
-    let attempts = open.iter().map(|(_, _, task)| validate::attempt(&config, cx.rng(), task));
+    let attempts = open.iter().map(|(_, _, task)| validate::attempt(cx, &config, task));
     let outcomes = futures_util::future::join_all(attempts).await;
     for ((account, mut authz, task), outcome) in open.into_iter().zip(outcomes) {
         // The same authorization may be there twice, by two of its challenges: what the first found counts.

@@ -7,16 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
 
 use crate::base::Rng;
+use crate::outbound::Outbound;
 
 /// How long one server may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many servers are asked, one after another.
 const SERVERS_MAX: usize = 3;
-/// The longest answer, in bytes: what TCP can carry.
-const ANSWER_MAX: usize = 65_535;
 /// What an answer by UDP may have, so that it is never cut into fragments.
 const UDP_MAX: u16 = 1232;
 /// The most records that are read of one answer.
@@ -45,17 +43,18 @@ pub enum Failure {
 /// The servers to ask.
 pub struct Resolver<'a> {
     servers: Vec<SocketAddr>,
+    outbound: &'a dyn Outbound,
     rng: &'a dyn Rng,
 }
 
 impl<'a> Resolver<'a> {
     /// The configured server, or those of the system.
-    pub async fn new(configured: &str, rng: &'a dyn Rng) -> Self {
+    pub async fn new(configured: &str, outbound: &'a dyn Outbound, rng: &'a dyn Rng) -> Self {
         let servers = match configured.parse() {
             Ok(server) => vec![server],
             Err(_) => of_system(&tokio::fs::read_to_string("/etc/resolv.conf").await.unwrap_or_default()),
         };
-        Self { servers, rng }
+        Self { servers, outbound, rng }
     }
 
     /// The addresses of a name.
@@ -89,12 +88,12 @@ impl<'a> Resolver<'a> {
             let mut id = [0; 2];
             self.rng.fill(&mut id);
             let question = question(id, name, kind).ok_or(Failure::Malformed)?;
-            match tokio::time::timeout(PATIENCE, exchange(*server, &question)).await {
-                Ok(Ok(answer)) => match read(&answer, id, name, kind) {
+            match tokio::time::timeout(PATIENCE, exchange(self.outbound, *server, &question)).await {
+                Ok(Some(answer)) => match read(&answer, id, name, kind) {
                     Ok(records) => return Ok(records),
                     Err(other) => failure = other,
                 },
-                Ok(Err(_)) | Err(_) => {}
+                Ok(None) | Err(_) => {}
             }
         }
         Err(failure)
@@ -110,37 +109,21 @@ fn of_system(text: &str) -> Vec<SocketAddr> {
     text.lines().filter_map(server).take(SERVERS_MAX).collect()
 }
 
-async fn exchange(server: SocketAddr, question: &[u8]) -> std::io::Result<Vec<u8>> {
-    let any: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    // Connected: the kernel drops what comes from anybody else.
-    socket.connect(server).await?;
-    socket.send(question).await?;
-    let mut answer = vec![0; usize::from(UDP_MAX) + 1];
-    loop {
-        let length = socket.recv(&mut answer).await?;
-        // An answer to something else is somebody's guess: the true one may still come.
-        if length < 12 || answer[..2] != question[..2] {
-            continue;
-        }
-        let cut = answer[2] & 0x02 != 0;
-        if !cut {
-            answer.truncate(length);
-            return Ok(answer);
-        }
-        break;
+/// Asks by a datagram; by a connection, where the answer is too long for one.
+async fn exchange(outbound: &dyn Outbound, server: SocketAddr, question: &[u8]) -> Option<Vec<u8>> {
+    let answer = outbound.datagram(server, question.to_vec()).await.ok()?;
+    let cut = answer.get(2).is_some_and(|flags| flags & 0x02 != 0);
+    if !cut {
+        return Some(answer);
     }
-    let mut stream = TcpStream::connect(server).await?;
-    let length = u16::try_from(question.len()).unwrap_or(u16::MAX).to_be_bytes();
-    stream.write_all(&[&length, question].concat()).await?;
+    let mut stream = outbound.dial(server).await.ok()?;
+    let length = u16::try_from(question.len()).ok()?.to_be_bytes();
+    stream.write_all(&[&length, question].concat()).await.ok()?;
     let mut length = [0; 2];
-    stream.read_exact(&mut length).await?;
-    let mut answer = vec![0; usize::from(u16::from_be_bytes(length)).min(ANSWER_MAX)];
-    stream.read_exact(&mut answer).await?;
-    Ok(answer)
+    stream.read_exact(&mut length).await.ok()?;
+    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut answer).await.ok()?;
+    Some(answer)
 }
 
 /// A question with room for longer answers (RFC 6891).

@@ -5,7 +5,7 @@
 //! request and for each that a redirect leads to. Private networks are reached where the settings name them; what hands
 //! out a machine's own credentials, never.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,6 @@ use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::config::Config;
@@ -24,6 +23,7 @@ use super::dns::{Failure, Resolver};
 use super::problem::{Kind, Problem};
 use crate::base::Rng;
 use crate::crypto::tls;
+use crate::outbound::{Outbound, Stream};
 use crate::secrets::pki::names;
 
 /// How long one connection may take to stand.
@@ -38,13 +38,14 @@ const ANSWER_MAX: usize = 4096;
 /// What is reached, and how.
 pub struct Reach<'a> {
     config: &'a Config,
+    outbound: &'a dyn Outbound,
     rng: &'a dyn Rng,
 }
 
 impl<'a> Reach<'a> {
     /// As the settings say.
-    pub const fn new(config: &'a Config, rng: &'a dyn Rng) -> Self {
-        Self { config, rng }
+    pub const fn new(config: &'a Config, outbound: &'a dyn Outbound, rng: &'a dyn Rng) -> Self {
+        Self { config, outbound, rng }
     }
 
     /// The texts of a name.
@@ -52,7 +53,7 @@ impl<'a> Reach<'a> {
     /// # Errors
     /// The problem `dns`.
     pub async fn texts(&self, name: &str) -> Result<Vec<Vec<u8>>, Problem> {
-        let resolver = Resolver::new(&self.config.dns_resolver, self.rng).await;
+        let resolver = Resolver::new(&self.config.dns_resolver, self.outbound, self.rng).await;
         resolver.texts(name).await.map_err(unresolved)
     }
 
@@ -62,12 +63,11 @@ impl<'a> Reach<'a> {
             Ok(address) => vec![address],
             Err(_) if !names::is_dns(host) => return Err(Problem::new(Kind::Malformed, "the host is no name")),
             Err(_) if self.config.dns_resolver.is_empty() => {
-                let looked_up = tokio::time::timeout(CONNECT, tokio::net::lookup_host((host, 0))).await;
-                let looked_up = looked_up.ok().and_then(Result::ok).ok_or(Failure::Unreachable).map_err(unresolved)?;
-                looked_up.map(|address| address.ip()).collect()
+                let found = self.outbound.addresses(host.to_owned(), 0).await;
+                found.map_err(|_| unresolved(Failure::Unreachable))?.iter().map(SocketAddr::ip).collect()
             }
             Err(_) => {
-                let resolver = Resolver::new(&self.config.dns_resolver, self.rng).await;
+                let resolver = Resolver::new(&self.config.dns_resolver, self.outbound, self.rng).await;
                 resolver.addresses(host).await.map_err(unresolved)?
             }
         };
@@ -91,9 +91,9 @@ impl<'a> Reach<'a> {
     ///
     /// # Errors
     /// The problems `dns`, `rejectedIdentifier` and `connection`.
-    pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Problem> {
+    pub async fn connect(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, Problem> {
         for address in self.addresses(host).await? {
-            if let Ok(Ok(stream)) = tokio::time::timeout(CONNECT, TcpStream::connect((address, port))).await {
+            if let Ok(Ok(stream)) = tokio::time::timeout(CONNECT, self.outbound.dial((address, port).into())).await {
                 return Ok(stream);
             }
         }
@@ -374,7 +374,8 @@ mod tests {
     fn redirects_stay_on_the_ports_of_the_web() {
         let config = Config::default();
         let rng = crate::crypto::random::testing::Seeded::new(1);
-        let reach = Reach::new(&config, &rng);
+        let network = crate::outbound::Network::new();
+        let reach = Reach::new(&config, network.as_ref(), &rng);
         let from = Target { tls: false, host: "a.test".into(), port: 80, path: "/x".into() };
         for bad in [
             "ftp://a.test/",

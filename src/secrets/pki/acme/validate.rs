@@ -15,9 +15,10 @@ use super::config::Config;
 use super::identifier::Identifier;
 use super::problem::{Kind as Problems, Problem};
 use super::reach::Reach;
-use crate::base::Rng;
 use crate::crypto::x509::{AltName, Certificate, extension};
 use crate::crypto::{same, sha256, tls};
+use crate::engine::Cx;
+use crate::secrets::pki::Pki;
 
 /// How long one attempt may take in all: its client waits for it.
 const ATTEMPT: Duration = Duration::from_secs(8);
@@ -83,8 +84,8 @@ impl Task {
 ///
 /// # Errors
 /// The problem that stood in the way; it says nothing of what else was seen there.
-pub async fn attempt(config: &Config, rng: &dyn Rng, task: &Task) -> Result<(), Problem> {
-    let reach = Reach::new(config, rng);
+pub async fn attempt(cx: &Cx<Pki>, config: &Config, task: &Task) -> Result<(), Problem> {
+    let reach = Reach::new(config, cx.outbound.as_ref(), cx.rng());
     let look = async {
         match task.kind {
             Kind::Http01 => http(&reach, task).await,
