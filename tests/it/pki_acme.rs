@@ -114,7 +114,7 @@ fn resolve(question: &[u8], texts: &BTreeMap<String, Vec<String>>) -> Vec<u8> {
 
 async fn ca(world: &World, settings: Value) -> Server {
     let server = Server::new().await;
-    server.put("sys/mounts/pki", json!({"type": "pki"})).await.ok();
+    server.put("sys/mounts/pki", json!({"type": "pki", "config": {"default_lease_ttl": "72h"}})).await.ok();
     let root = json!({"common_name": "Story CA", "key_type": "ec", "ttl": "700h"});
     server.put("pki/root/generate/internal", root).await.ok();
     let path = format!("http://{}/v1/pki", server.address());
