@@ -82,6 +82,7 @@ pub fn bodiless(head: Head, rng: &dyn Rng) -> Inbound {
         help: head.help,
         remote: Some(head.remote),
         client_cert: None,
+        head: false,
         raw: Arc::new(RawRequest::default),
         memo: Arc::default(),
     }
@@ -105,7 +106,7 @@ pub async fn whole(
         // As in Vault, a body with DELETE says nothing.
         _ => head.query,
     };
-    let head = parts.method == Method::HEAD;
+    let without_body = parts.method == Method::HEAD;
     let (method, given) = (parts.method.as_str().to_owned(), parts.headers);
     let kept = if raw_body { bytes } else { Vec::new() };
     let raw = move || RawRequest { method: method.clone(), headers: shown(&given), body: kept.clone() };
@@ -123,7 +124,7 @@ pub async fn whole(
         help: head.help,
         remote: Some(head.remote),
         client_cert,
-        head,
+        head: without_body,
         raw: Arc::new(raw),
         memo: Arc::default(),
     })
