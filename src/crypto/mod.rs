@@ -16,6 +16,7 @@ pub mod random;
 pub mod shamir;
 pub mod siv;
 pub mod tls;
+mod tls_viewer;
 pub mod x509;
 
 pub use aead::AeadKey;
@@ -24,3 +25,4 @@ pub use keys::{Curve, Hash, Jwk, KeyKind, PrivateKey, PublicKey, SignatureAlgori
 pub use mac::{HmacKey, hkdf_sha256, hmac_sha256, same, sha256};
 pub use random::{SystemRng, base62};
 pub use siv::NameKey;
+pub use tls_viewer::viewer;

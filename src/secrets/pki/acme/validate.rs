@@ -16,7 +16,7 @@ use super::identifier::Identifier;
 use super::problem::{Kind as Problems, Problem};
 use super::reach::Reach;
 use crate::crypto::x509::{AltName, Certificate, extension};
-use crate::crypto::{same, sha256, tls};
+use crate::crypto::{same, sha256, viewer};
 use crate::engine::Cx;
 use crate::secrets::pki::Pki;
 
@@ -126,7 +126,7 @@ async fn alpn(reach: &Reach<'_>, port: u16, task: &Task) -> Result<(), Problem> 
     let failed = |what: &str| Problem::new(Problems::Tls, what);
     let stream = reach.connect(&task.host(), port).await?;
     // The certificate is the answer: no CA has signed it yet.
-    let builder = tls::client_that_trusts_anybody().map_err(|_| failed("TLS cannot be set up"))?;
+    let builder = viewer().map_err(|_| failed("TLS cannot be set up"))?;
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     let asked = match &task.identifier {
