@@ -165,12 +165,12 @@ impl Admitted {
     }
 }
 
-/// Without the usages that a key of this kind has no way to serve (RFC 5480 §3, RFC 8410 §5): linters refuse them.
+/// Without the usages that a key of this kind has no way to serve (RFC 3279 §2.3.1, RFC 5480 §3, RFC 8410 §5): linters refuse them.
 fn suited(usage: KeyUsage, kind: KeyKind) -> KeyUsage {
     let encipherment = KeyUsage::KEY_ENCIPHERMENT.with(KeyUsage::DATA_ENCIPHERMENT);
     let agreement = KeyUsage::KEY_AGREEMENT.with(KeyUsage::ENCIPHER_ONLY).with(KeyUsage::DECIPHER_ONLY);
     match kind {
-        KeyKind::Rsa(_) => usage,
+        KeyKind::Rsa(_) => usage.without(agreement),
         KeyKind::Ec(_) => usage.without(encipherment),
         KeyKind::Ed25519 => usage.without(encipherment.with(agreement)),
     }

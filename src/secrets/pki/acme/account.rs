@@ -191,7 +191,7 @@ async fn register(desk: Arc<Desk>, signed: Signed) -> Result<Answer, Fault> {
     desk.office()?;
     let eab = match payload.get("externalAccountBinding") {
         Some(binding) => Some(eab::bound(&desk, binding, &key, &signed.verified.url, &mut txn)?),
-        None if desk.config.eab_policy != EabPolicy::NotRequired => {
+        None if desk.config.eab_policy != EabPolicy::Nobody => {
             return problem(Kind::ExternalAccountRequired, "an account here has to be bound to an external one");
         }
         None => None,

@@ -61,15 +61,17 @@ pub struct Config {
 
 /// Who needs an external account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
 pub enum EabPolicy {
     /// Nobody.
     #[default]
-    NotRequired,
+    #[serde(rename = "not-required")]
+    Nobody,
     /// Whoever makes an account.
-    NewAccountRequired,
+    #[serde(rename = "new-account-required")]
+    Newcomers,
     /// Whoever does anything.
-    AlwaysRequired,
+    #[serde(rename = "always-required")]
+    Everybody,
 }
 
 /// What a directory without a role signs.
@@ -92,7 +94,7 @@ impl Default for Config {
             allow_role_ext_key_usage: false,
             default_directory_policy: "sign-verbatim".into(),
             dns_resolver: String::new(),
-            eab_policy: EabPolicy::NotRequired,
+            eab_policy: EabPolicy::Nobody,
             max_ttl: Ttl::from_seconds(90 * 86_400),
             allowed_networks: Vec::new(),
             http_01_port: 80,
@@ -169,9 +171,9 @@ pub async fn write(cx: Cx<Pki>, p: AcmeParams) -> Result<Reply> {
     take!(max_ttl allowed_networks);
     if let Some(word) = p.eab_policy {
         config.eab_policy = match word.as_str() {
-            "not-required" => EabPolicy::NotRequired,
-            "new-account-required" => EabPolicy::NewAccountRequired,
-            "always-required" => EabPolicy::AlwaysRequired,
+            "not-required" => EabPolicy::Nobody,
+            "new-account-required" => EabPolicy::Newcomers,
+            "always-required" => EabPolicy::Everybody,
             _ => {
                 return Err(Error::invalid("eab_policy: want not-required, new-account-required or always-required"));
             }

@@ -252,7 +252,7 @@ impl Desk {
         nonce::spend(self.cx.view(), self.cx.now(), &verified.nonce, txn)?;
         if let Some(account) = &account {
             account.check_in_use()?;
-            if self.config.eab_policy == EabPolicy::AlwaysRequired && account.eab.is_none() {
+            if self.config.eab_policy == EabPolicy::Everybody && account.eab.is_none() {
                 return problem(Kind::ExternalAccountRequired, "the account is not bound to an external one");
             }
         }

@@ -19,7 +19,7 @@ pub async fn directory(cx: Cx<Pki>, place: Place) -> Result<Reply> {
         ]
         .map(|(member, below)| (member, desk.at(below).into()))
         .into();
-        let required = desk.config.eab_policy != EabPolicy::NotRequired;
+        let required = desk.config.eab_policy != EabPolicy::Nobody;
         members.push(("meta", Json::object([("externalAccountRequired", Json::from(required))])));
         Ok(Answer::json(200, &Json::object(members)))
     })

@@ -88,12 +88,12 @@ impl<'a> Resolver<'a> {
             let mut id = [0; 2];
             self.rng.fill(&mut id);
             let question = question(id, name, kind).ok_or(Failure::Malformed)?;
-            match tokio::time::timeout(PATIENCE, exchange(self.outbound, *server, &question)).await {
-                Ok(Some(answer)) => match read(&answer, id, name, kind) {
+            if let Ok(Some(answer)) = tokio::time::timeout(PATIENCE, exchange(self.outbound, *server, &question)).await
+            {
+                match read(&answer, id, name, kind) {
                     Ok(records) => return Ok(records),
                     Err(other) => failure = other,
-                },
-                Ok(None) | Err(_) => {}
+                }
             }
         }
         Err(failure)
