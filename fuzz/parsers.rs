@@ -9,8 +9,11 @@ use warifu::crypto::keys::{PrivateKey, PublicKey};
 use warifu::crypto::label::Labelled;
 use warifu::crypto::x509::{Certificate, Request};
 
+/// A parser: it may refuse, and must not panic.
+pub type Parser = fn(&[u8]);
+
 /// Their names (which are the folders of the corpus) and themselves.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+pub const ALL: &[(&str, Parser)] = &[
     ("json", json),
     ("path", path),
     ("hcl", hcl),
