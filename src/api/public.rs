@@ -14,7 +14,7 @@ use crate::engine::params::{Scalar, parse_bool};
 use crate::engine::{Args, Param};
 use crate::node::{HealthQuery, Node};
 use crate::seal::{self, Handout, Shape};
-use crate::system::{CeremonyKind, ceremony};
+use crate::system::{CeremonyKind, CeremonyStep, ceremony};
 
 /// Bodies here are a few shares long.
 const BODY_BYTES: usize = 64 << 10;
@@ -93,7 +93,7 @@ async fn respond(node: &Arc<Node>, request: Request<Incoming>, connection: &Conn
                 let control = node.control()?;
                 let mut args = Args::new(Vec::new(), body(incoming, connection).await?);
                 let step = ceremony::step_of(kind, rest, operation, &mut args)?;
-                let ends = operation == Operation::Delete;
+                let ends = matches!(step, CeremonyStep::Cancel(_));
                 let map = control.ceremony(kind, step).await?;
                 Ok(if ends { encode::nothing() } else { encode::object(200, &map) })
             }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Error, Result, Settings};
-use crate::crypto::tls::{self, Versions};
+use crate::crypto::tls;
 
 /// The largest file of certificates or keys that is read: a whole system bundle has room.
 const PEM_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -32,7 +32,8 @@ impl Tls {
         let builder = if settings.tls_skip_verify {
             tls::client_that_trusts_anybody().map_err(unfit)?
         } else {
-            tls::client_builder(Versions::Both).map_err(unfit)?.with_root_certificates(roots(settings)?)
+            let (store, named) = roots(settings)?;
+            tls::client_trusting(named, store).map_err(unfit)?
         };
         let mut config = match (&settings.client_cert, &settings.client_key) {
             (None, None) => builder.with_no_client_auth(),
@@ -67,11 +68,14 @@ impl Tls {
     }
 }
 
-fn roots(settings: &Settings) -> Result<RootCertStore> {
+/// What is trusted, and those among it that the settings name.
+fn roots(settings: &Settings) -> Result<(RootCertStore, Vec<CertificateDer<'static>>)> {
     let mut store = RootCertStore::empty();
+    let mut trusted = Vec::new();
     let mut named = false;
     let mut add = |certs: Vec<CertificateDer<'static>>| {
         for cert in certs {
+            trusted.push(cert.clone());
             store.add(cert).map_err(|err| Error::Tls(format!("CA certificate: {err}")))?;
         }
         Ok::<_, Error>(())
@@ -101,7 +105,7 @@ fn roots(settings: &Settings) -> Result<RootCertStore> {
     if store.is_empty() {
         return Err(Error::Tls("no CA certificate to trust was found".into()));
     }
-    Ok(store)
+    Ok((store, trusted))
 }
 
 fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {

@@ -16,6 +16,7 @@ pub mod random;
 pub mod shamir;
 pub mod siv;
 pub mod tls;
+mod tls_pinned;
 mod tls_viewer;
 pub mod x509;
 

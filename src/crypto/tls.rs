@@ -34,6 +34,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::error::{Error, Result};
 use super::keys::{Curve, Hash, KeyKind, PrivateKey, SignatureAlgorithm};
 use super::pem::TEXT_MAX;
+use super::tls_pinned::PinnedOrSigned;
 use super::x509::{AltName, Certificate, CertificateSpec, KeyUsage, Subject, extension, random_serial};
 use crate::base::{Rng, Secret};
 
@@ -144,13 +145,25 @@ pub fn server_config(
     Ok(builder.with_cert_resolver(certificate))
 }
 
-/// A client's configuration up to its own certificate, trusting what these certificates sign (and,
-/// for a certificate that no CA signed, that certificate itself).
+/// A client's configuration up to its own certificate, trusting what these certificates sign, and each of them as it is.
 ///
 /// # Errors
 /// `Invalid` when one of them is unfit.
 pub fn client_of(authorities: &[Certificate]) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
-    Ok(client_builder(Versions::Both)?.with_root_certificates(roots(authorities)?))
+    let trusted = authorities.iter().map(|one| CertificateDer::from(one.der().to_vec())).collect();
+    client_trusting(trusted, roots(authorities)?)
+}
+
+/// As [`client_of`], for certificates that are in a store already.
+///
+/// # Errors
+/// `Invalid` without any.
+pub fn client_trusting(
+    trusted: Vec<CertificateDer<'static>>,
+    roots: RootCertStore,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
+    let verifier = PinnedOrSigned::new(trusted, roots)?;
+    Ok(client_builder(Versions::Both)?.dangerous().with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
 /// A client's configuration that believes any server. Only for somebody who asked for it in so many

@@ -77,8 +77,8 @@ impl Node {
             CeremonyStep::Verification => Ok(verification(Ceremony::load(&view, word(kind))?.as_ref())),
             CeremonyStep::Verify(share) => self.verify(kind, &active, share).await,
             CeremonyStep::VerifyAgain(claim) => {
-                Ceremony::verify_again(barrier, word(kind), &claim.nonce, claim.anonymous).await?;
-                Ok(Map::new())
+                let ceremony = Ceremony::verify_again(barrier, word(kind), &claim.nonce, claim.anonymous).await?;
+                Ok(verification(Some(&ceremony)))
             }
         }
     }

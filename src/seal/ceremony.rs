@@ -247,11 +247,11 @@ impl Ceremony {
         Ok(Verified::Waiting(Box::new(ceremony)))
     }
 
-    /// Begins the second round anew, under another nonce.
+    /// Begins the second round anew, under another nonce; the ceremony as it is then.
     ///
     /// # Errors
     /// [`Error::Invalid`] without one, or for another's nonce.
-    pub async fn verify_again(barrier: &Arc<Barrier>, kind: &str, nonce: &str, anonymous: bool) -> Result<()> {
+    pub async fn verify_again(barrier: &Arc<Barrier>, kind: &str, nonce: &str, anonymous: bool) -> Result<Self> {
         let is = |c: &Self| c.pending.as_ref().is_none_or(|p| (nonce.is_empty() && !anonymous) || p.nonce == nonce);
         let (mut ceremony, mut txn) = Self::of_nonce(barrier, kind, is)?;
         let Some(pending) = &mut ceremony.pending else {
@@ -260,7 +260,8 @@ impl Ceremony {
         pending.offered.clear();
         pending.nonce = ids::uuid(barrier.rng().as_ref());
         txn.put(&Self::key(kind), &ceremony)?;
-        barrier.commit(txn).await.map(drop)
+        barrier.commit(txn).await?;
+        Ok(ceremony)
     }
 }
 

@@ -225,8 +225,8 @@ pub async fn tidy(cx: Cx<Pki>, p: TidyParams) -> Result<Reply> {
         return Ok(Reply::empty(txn).status(202).warning("a tidy operation is already in progress"));
     }
     if !wanted.something() {
-        let none = "no targets to tidy; specify at least one of the tidy_ fields, such as tidy_cert_store=true";
-        return Err(Error::invalid(none));
+        let none = "No targets to tidy; specify at least one of the tidy_ fields, such as tidy_cert_store=true";
+        return Ok(Reply::empty(txn).status(202).warning(none));
     }
     let run = begun(&cx, wanted, false, last.last_automatic);
     let run = step(&cx, &mut txn, run)?;

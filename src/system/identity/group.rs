@@ -137,7 +137,7 @@ async fn write_by_id(cx: Cx<IdentityEngine>, mut p: Write) -> Result<Reply> {
     let id = p.id.take().unwrap_or_default();
     let mut group = read(&mut txn, &id)?.ok_or_else(|| Error::invalid("invalid group id"))?;
     if kind(p.kind.as_deref())?.is_some_and(|external| external != group.external) {
-        return Err(Error::invalid("the type of a group cannot be changed"));
+        return Err(Error::invalid("group type cannot be changed"));
     }
     if let Some(name) = p.name.take().filter(|name| !name.is_empty() && *name != group.name) {
         identities.rename_group(&mut txn, &mut group, &name)?;

@@ -61,8 +61,9 @@ pub fn group(cx: &Cx<IdentityEngine>, group: &Group, members: Vec<String>) -> Ma
         ("type", kind(group).into()),
         ("policies", group.policies.clone().into()),
         ("metadata", texts(&group.metadata)),
-        ("member_entity_ids", members.into()),
-        ("member_group_ids", ids(&group.groups)),
+        // Of an external group nobody is a member by name, and no group is.
+        ("member_entity_ids", if group.external && members.is_empty() { Json::Null } else { members.into() }),
+        ("member_group_ids", if group.external { Json::Null } else { ids(&group.groups) }),
         ("parent_group_ids", ids(&group.parents)),
         ("alias", group.alias.as_ref().map_or_else(Map::new, |a| alias(cx, a, &group.id)).into()),
         ("modify_index", group.index.into()),

@@ -172,7 +172,7 @@ async fn rotate(cx: Cx<Sys>, _: ()) -> Result<Reply> {
 async fn take(cx: &Cx<Sys>, step: CeremonyStep) -> Result<Reply> {
     let below = cx.path.as_str().strip_prefix("sys/").and_then(kind_of);
     let (kind, _) = below.ok_or_else(|| Error::internal("a ceremony at the path of none"))?;
-    let ends = matches!(step, CeremonyStep::Cancel(_) | CeremonyStep::VerifyAgain(_));
+    let ends = matches!(step, CeremonyStep::Cancel(_));
     let map = cx.engine().handles.control.ceremony(kind, step).await?;
     Ok(if ends { Reply::nothing() } else { Reply::data(map) })
 }

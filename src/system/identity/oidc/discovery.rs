@@ -81,8 +81,11 @@ async fn read(cx: Cx<IdentityEngine>, _: ()) -> Result<Reply> {
 async fn write(cx: Cx<IdentityEngine>, p: Write) -> Result<Reply> {
     let mut txn = cx.engine().handles.identities.view().txn();
     let issuer = checked_issuer(p.issuer.as_deref().unwrap_or_default())?;
+    let told = (!issuer.is_empty()).then_some(
+        "tokens name this issuer from now on: whoever checks them must be able to reach it, and tokens of the one before are not believed any more",
+    );
     txn.overwrite(&folder("config"), &Config { issuer })?;
-    Ok(Reply::empty(txn))
+    Ok(told.into_iter().fold(Reply::empty(txn), |reply, words| reply.warning(words)))
 }
 
 /// An answer that is no envelope.
