@@ -84,7 +84,7 @@ impl OcspRequest {
     /// Reads DER.
     ///
     /// # Errors
-    /// `Invalid` when it is malformed, too long, asks about nothing or about more than [`IDS_MAX`] certificates.
+    /// `Invalid` when it is malformed, too long, asks about nothing or about more than `IDS_MAX` certificates.
     pub fn from_der(der: &[u8]) -> Result<Self> {
         if der.len() > REQUEST_MAX {
             return Err(Error::invalid("OCSP request: too long"));

@@ -1,6 +1,6 @@
 //! The PKI engine: issuers, roles, and the certificates that are made in their name.
 //!
-//! A request becomes a certificate in three steps, each a type: what is asked for, [`admission::Admitted`], the signed
+//! A request becomes a certificate in three steps, each a type: what is asked for, `admission::Admitted`, the signed
 //! certificate. There is no way around the middle one for those who ask through a role.
 
 mod acme;
