@@ -76,6 +76,8 @@ pub const AUDIT_MILLISECONDS: u64 = 2_000;
 pub const HTTP2_STREAMS: u32 = 256;
 /// Bytes that `sys/tools/random` gives at most, as Vault's.
 pub const RANDOM_BYTES: usize = 128 << 10;
+/// Denials that a node keeps to explain; each has a path and some names.
+pub const DENIALS_KEPT: usize = 512;
 /// Leases below one prefix that one call revokes before it hands the rest to the background.
 pub const REVOKE_AT_ONCE: usize = 10_000;
 /// Longest address of another server, in bytes.

@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod context;
 mod curl;
+mod explain;
 mod failure;
 mod kv;
 mod lease;
@@ -97,6 +98,7 @@ enum Command {
     Lease(lease::Lease),
     Pki(pki::Pki),
     Policy(policy::Policy),
+    Explain(explain::Explain),
     Secrets(secrets::Secrets),
     Auth(auth::Auth),
     Audit(audit::Audit),
@@ -173,6 +175,7 @@ async fn command(command: Command, cx: &mut Cx<'_, '_>) -> Outcome {
         Command::Lease(command) => command.run(cx).await,
         Command::Pki(command) => command.run(cx).await,
         Command::Policy(command) => command.run(cx).await,
+        Command::Explain(command) => command.run(cx).await,
         Command::Secrets(command) => command.run(cx).await,
         Command::Auth(command) => command.run(cx).await,
         Command::Audit(command) => command.run(cx).await,

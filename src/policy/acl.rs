@@ -37,7 +37,7 @@ pub struct Acl {
 pub(super) struct Merged {
     pub(super) pattern: Pattern,
     pub(super) capabilities: Capabilities,
-    limits: Option<Box<Limits>>,
+    pub(super) limits: Option<Box<Limits>>,
     /// Where they come from: the number of the policy, and that of the rule within it.
     pub(super) origins: Vec<(u32, u32)>,
 }

@@ -170,3 +170,26 @@ pub enum Reason {
     /// A parameter's value is not among the allowed.
     ParameterValue,
 }
+
+impl Reason {
+    /// The reason in words.
+    pub fn sentence(self) -> String {
+        let text = match self {
+            Self::NoRule => "no rule of the token's policies covers the path",
+            Self::Denied => "the rule denies the path",
+            Self::Lacks(capability) => {
+                return format!("the rule lacks the capability \"{}\"", capability.words().next().unwrap_or_default());
+            }
+            Self::Sudo => "the endpoint needs the capability \"sudo\", which the rule lacks",
+            Self::WrapMissing => "the rule asks that the answer be wrapped",
+            Self::WrapShort => "the rule asks that the answer be wrapped for longer",
+            Self::WrapLong => "the rule asks that the answer be wrapped for less long",
+            Self::WrapImpossible => "two rules of the same path ask for more wrapping than the most: nothing passes",
+            Self::ParameterMissing => "a required parameter is missing",
+            Self::ParameterDenied => "a parameter, or its value, is denied",
+            Self::ParameterUnnamed => "a parameter is not among the allowed",
+            Self::ParameterValue => "a parameter's value is not among the allowed",
+        };
+        text.into()
+    }
+}

@@ -62,13 +62,14 @@ impl Recorder for Trace {
 }
 
 impl Acl {
+    /// The rule that would decide about a path, whatever it gives.
+    pub fn covering(&self, path: &str, list: bool) -> Option<RuleView<'_>> {
+        self.find(path, list).map(|number| self.view(self.rule(number)))
+    }
+
     /// Runs the same evaluation as [`Acl::check`] and tells how it went. It looks at every rule: not for each request.
     pub fn explain(&self, query: &Query<'_>) -> Explanation<'_> {
-        let mut trace = Trace::default();
-        let reason = match self.evaluate(query, &mut trace) {
-            Decision::Allow(_) => None,
-            Decision::Deny(denial) => Some(denial.reason),
-        };
+        let (reason, trace) = self.traced(query);
         let path = query.path.as_str();
         let list = query.operation == Operation::List;
         let bare = path.strip_suffix('/').unwrap_or(path);
@@ -92,12 +93,36 @@ impl Acl {
         }
     }
 
+    /// The reason and what the evaluation said on its way.
+    fn traced(&self, query: &Query<'_>) -> (Option<Reason>, Trace) {
+        let mut trace = Trace::default();
+        match self.evaluate(query, &mut trace) {
+            Decision::Allow(_) => (None, trace),
+            Decision::Deny(denial) => (Some(denial.reason), trace),
+        }
+    }
+
+    /// The parameter that a denial is for, if it is for one: at the cost of one more check.
+    pub fn parameter(&self, query: &Query<'_>) -> Option<String> {
+        self.traced(query).1.parameter
+    }
+
+    /// The number of the rule that decides, for [`Acl::remedy`].
+    pub(super) fn deciding(&self, query: &Query<'_>) -> Option<&Merged> {
+        self.traced(query).1.rule.map(|number| self.rule(number))
+    }
+
     /// Which rules of which policies a denial comes from; none if no rule covers the path.
     pub fn origins(&self, denial: &Denial) -> Vec<Origin<'_>> {
         denial
             .rule
             .and_then(|number| self.rules.get(number as usize))
             .map_or_else(Vec::new, |rule| self.view(rule).origins)
+    }
+
+    /// The path of the rule that a denial comes from, filled in.
+    pub fn deciding_path(&self, denial: &Denial) -> Option<String> {
+        denial.rule.and_then(|number| self.rules.get(number as usize)).map(|rule| rule.pattern.written())
     }
 
     fn view(&self, rule: &Merged) -> RuleView<'_> {

@@ -116,6 +116,32 @@ impl Limits {
         Ok(())
     }
 
+    /// As the lines of a rule, indented by two; `None` where a value cannot be written in HCL.
+    pub(super) fn written(&self) -> Option<String> {
+        let mut lines = String::new();
+        for (word, values) in [("allowed_parameters", &self.allowed), ("denied_parameters", &self.denied)] {
+            if values.is_empty() {
+                continue;
+            }
+            lines.push_str(&format!("  {word} = {{\n"));
+            for (name, wanted) in values {
+                let wanted = wanted.iter().map(Wanted::written).collect::<Option<Vec<_>>>()?.join(", ");
+                lines.push_str(&format!("    {} = [{wanted}]\n", quoted(name)?));
+            }
+            lines.push_str("  }\n");
+        }
+        if !self.required.is_empty() {
+            let names = self.required.iter().map(|name| quoted(name)).collect::<Option<Vec<_>>>()?;
+            lines.push_str(&format!("  required_parameters = [{}]\n", names.join(", ")));
+        }
+        for (word, ttl) in [("min", self.wrapping.min), ("max", self.wrapping.max)] {
+            if !ttl.is_zero() {
+                lines.push_str(&format!("  {word}_wrapping_ttl = {}\n", ttl.seconds()));
+            }
+        }
+        Some(lines)
+    }
+
     /// Fails with the first required name that is not there.
     fn admit_names(&self, given: &Map) -> Result<(), &str> {
         let missing = self
@@ -168,6 +194,17 @@ impl Wanted {
         })
     }
 
+    /// As a policy would write it.
+    fn written(&self) -> Option<String> {
+        match self {
+            Self::Text(text) => quoted(text),
+            Self::Bool(value) => Some(value.to_string()),
+            Self::Int(number) => Some(number.to_string()),
+            Self::Float(number) => Some(format!("{number:?}")),
+            Self::Null => None,
+        }
+    }
+
     /// Whether it is this value, of the same type.
     fn is(&self, given: &Json) -> bool {
         match (self, given) {
@@ -205,6 +242,14 @@ impl Wanted {
             _ => false,
         }
     }
+}
+
+/// A text as HCL quotes it; `None` for what would be read as something else.
+pub(super) fn quoted(text: &str) -> Option<String> {
+    if text.contains("${") || text.chars().any(char::is_control) {
+        return None;
+    }
+    Some(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
 /// The truth that an endpoint reads in a text.

@@ -12,6 +12,7 @@ mod explain;
 mod limits;
 mod password;
 mod pattern;
+mod remedy;
 mod template;
 
 pub use acl::{Acl, Outline};
@@ -21,6 +22,7 @@ pub use document::{Policy, Rule};
 pub use explain::{Explanation, Origin, RuleView};
 pub use limits::Limits;
 pub use password::PasswordPolicy;
+pub use remedy::Remedy;
 pub use template::{Fact, Facts, Field, NoFacts, filled};
 
 /// The name of the policy that may do everything. It has no text and cannot be written.

@@ -48,6 +48,15 @@ impl Pattern {
         self.open && self.plus.is_none()
     }
 
+    /// Whether a path can be written as a pattern that covers it alone.
+    pub(super) fn can_be_exact(path: &str) -> bool {
+        !path.is_empty()
+            && !path.contains("+*")
+            && !path.contains("{{")
+            && !path.contains("}}")
+            && Self::new(path).is_exact()
+    }
+
     /// As it would be written.
     pub(super) fn written(&self) -> String {
         format!("{}{}", self.text, if self.open { "*" } else { "" })

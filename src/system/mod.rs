@@ -134,6 +134,24 @@ pub struct RenewedLease {
     pub renewable: bool,
 }
 
+/// A request to be explained.
+pub struct Question {
+    /// Whose it is.
+    pub token: Token,
+    /// The token is none, only a set of policies: its standing is not asked.
+    pub is_policies: bool,
+    /// Where.
+    pub path: String,
+    /// `create`, `read`, `update`, `patch`, `delete` or `list`.
+    pub operation: String,
+    /// With what.
+    pub parameters: Map,
+    /// For how long the answer would be wrapped.
+    pub wrap: Option<Ttl>,
+    /// From where; where that is not said, it is not asked.
+    pub address: Option<std::net::IpAddr>,
+}
+
 /// What the vault does for its own engines. Implemented by the vault.
 pub trait Work: Send + Sync {
     /// Takes back. Done when answered; safe to repeat.
@@ -171,6 +189,18 @@ pub trait Work: Send + Sync {
     /// # Errors
     /// When its policies cannot be read.
     fn outline(&self, token: &Token) -> Result<Map>;
+    /// How a request would be decided now, and why.
+    ///
+    /// # Errors
+    /// When the question is malformed, or something cannot be read.
+    fn explain(&self, question: &Question) -> Result<Map>;
+    /// How a denied request was decided, and how it would be now.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when no such denial is kept on this node.
+    fn explain_denial(&self, request_id: &str) -> Result<Map>;
+    /// The denials that this node keeps, the newest first.
+    fn denials(&self) -> Vec<Json>;
     /// The token of a text, if it is valid now.
     ///
     /// # Errors

@@ -5,7 +5,9 @@
 mod acls;
 mod background;
 mod caches;
+mod denials;
 mod epochs;
+mod explain;
 mod measure;
 mod policies;
 pub mod request;
@@ -71,6 +73,7 @@ pub struct Vault {
     lockouts: Arc<Lockouts>,
     front: ArcSwap<Front>,
     policies: policies::Policies,
+    denials: denials::Denials,
     sessions: sessions::Sessions,
     acls: acls::Acls,
     epochs: epochs::Epochs,
@@ -137,6 +140,7 @@ impl Vault {
             };
             Self {
                 policies: policies::Policies::new(barrier.view()),
+                denials: denials::Denials::default(),
                 sessions: sessions::Sessions::default(),
                 acls: acls::Acls::default(),
                 epochs: epochs::Epochs::default(),

@@ -7,7 +7,7 @@ use crate::base::{BoxFuture, Error, Json, Operation, Path, Result, Secret, Ttl, 
 use crate::engine::{Login, TokenKind};
 use crate::identity::Standing;
 use crate::policy::{Decision, Query};
-use crate::system::{Renewed, RenewedLease, Revocation, Work};
+use crate::system::{Question, Renewed, RenewedLease, Revocation, Work};
 use crate::token::{Kind, Token};
 
 impl Work for Vault {
@@ -160,6 +160,18 @@ impl Work for Vault {
             ("exact_paths".to_owned(), Json::Object(exact)),
             ("glob_paths".to_owned(), Json::Object(glob)),
         ]))
+    }
+
+    fn explain(&self, question: &Question) -> Result<Map> {
+        self.explained(question)
+    }
+
+    fn explain_denial(&self, request_id: &str) -> Result<Map> {
+        self.explained_denial(request_id)
+    }
+
+    fn denials(&self) -> Vec<Json> {
+        self.kept_denials()
     }
 
     fn token_of(&self, text: &Secret<String>) -> Result<Token> {

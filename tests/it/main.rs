@@ -13,6 +13,7 @@ mod approle;
 mod audit;
 mod connections;
 mod cubbyhole;
+mod explain;
 mod faults;
 mod fields;
 mod fuzz;

@@ -2,6 +2,7 @@
 
 mod capabilities;
 pub mod ceremony;
+mod explain;
 mod front;
 mod internal;
 mod leases;
@@ -40,6 +41,7 @@ impl Engine for Sys {
             .and(audit::routes)
             .and(capabilities::routes)
             .and(ceremony::routes)
+            .and(explain::routes)
             .and(front::routes)
             .and(internal::routes)
             .and(leases::routes)

@@ -61,15 +61,7 @@ impl Vault {
             return Ok(session);
         }
         let policy_epoch = self.policies.epoch();
-        let token = if Tokens::is_batch(text.reveal()) {
-            self.tokens.open_batch(text).map(|mut token| {
-                token.id.clone_from(&digest);
-                token
-            })
-        } else {
-            self.tokens.get(&digest)?
-        };
-        let token = token.ok_or(Error::BadToken)?;
+        let token = self.stored(text)?.ok_or(Error::BadToken)?;
         self.check_alive(&token, now)?;
         let session = Arc::new(self.compile(token, policy_epoch, through)?);
         if !through && session.token.uses == Use::Free {
@@ -78,21 +70,40 @@ impl Vault {
         Ok(session)
     }
 
-    /// What is compared at every use.
+    /// The token of a text, as it is stored or sealed in the text itself; whether it is valid is not asked.
+    pub(in crate::vault) fn stored(&self, text: &Secret<String>) -> Result<Option<Token>> {
+        if !Tokens::plausible(text.reveal()) {
+            return Ok(None);
+        }
+        let digest = self.tokens.digest(text);
+        if !Tokens::is_batch(text.reveal()) {
+            return self.tokens.get(&digest);
+        }
+        Ok(self.tokens.open_batch(text).map(|token| Token { id: digest, ..token }))
+    }
+
     fn check_alive(&self, token: &Token, now: crate::base::Timestamp) -> Result<()> {
-        if token.expired(now) || token.uses == Use::Counted(0) {
-            return Err(Error::BadToken);
+        if self.ended(token, now)?.is_some() { Err(Error::BadToken) } else { Ok(()) }
+    }
+
+    /// Why a token cannot be used any more, in words for `explain`. Compared at every use.
+    pub(in crate::vault) fn ended(&self, token: &Token, now: crate::base::Timestamp) -> Result<Option<&'static str>> {
+        if token.expired(now) {
+            return Ok(Some("the token's time is over"));
+        }
+        if token.uses == Use::Counted(0) {
+            return Ok(Some("the token's uses are spent"));
         }
         if !token.mount_accessor.is_empty() && self.mounts.table().accessor(&token.mount_accessor).is_none() {
-            return Err(Error::BadToken);
+            return Ok(Some("the auth mount that the token came from is gone"));
         }
         if token.kind == Kind::Batch && !token.parent.is_empty() {
-            let parent = self.tokens.get(&token.parent)?.ok_or(Error::BadToken)?;
-            if parent.expired(now) {
-                return Err(Error::BadToken);
+            let parent = self.tokens.get(&token.parent)?;
+            if parent.is_none_or(|parent| parent.expired(now)) {
+                return Ok(Some("the batch token's parent is gone"));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Compiles the policies of a token, those of its identity at this moment included.

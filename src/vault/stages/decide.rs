@@ -103,7 +103,7 @@ impl Vault {
     }
 
     /// Whether what an upsert names exists. Where that cannot be told, it is an update, and the handler will say why.
-    fn exists(&self, inbound: &Inbound, target: &Target, session: &Session) -> bool {
+    pub(in crate::vault) fn exists(&self, inbound: &Inbound, target: &Target, session: &Session) -> bool {
         let Ok(handling) = target.handling(inbound) else { return true };
         if !handling.upserts() {
             return true;
@@ -114,7 +114,8 @@ impl Vault {
     }
 }
 
-fn query<'a>(inbound: &'a Inbound, target: Option<&Target>, exists: bool) -> Query<'a> {
+/// The question that a request puts to the policies.
+pub fn query<'a>(inbound: &'a Inbound, target: Option<&Target>, exists: bool) -> Query<'a> {
     Query {
         operation: inbound.operation,
         creates: inbound.operation == Operation::Update && !exists,

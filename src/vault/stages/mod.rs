@@ -14,10 +14,10 @@ mod spend;
 mod wrap;
 
 pub(super) use authenticate::Identified;
-pub(super) use decide::Decided;
+pub(super) use decide::{Decided, query};
 pub(super) use login::{describe, effective_ttl};
 pub(super) use record::Recorded;
-pub(super) use route::Routed;
+pub(super) use route::{Routed, Target};
 pub(super) use run::{Answered, entry_of, own_frame};
 pub(super) use settle::Settled;
 pub(super) use spend::Spent;

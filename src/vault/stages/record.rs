@@ -64,6 +64,10 @@ impl Vault {
             self.note_audit(start, true, handed.is_err());
             handed
         };
+        if let (Some(denial), Some(session)) = (denial, &session) {
+            tracing::debug!(request = %routed.inbound.id, ?denial, "denied by policy");
+            self.keep_denial(&routed.inbound, target, session, &denial);
+        }
         let outcome = match (proof, verdict, routed.target) {
             (Err(error), ..) => Err(error),
             (_, Err(error), _) | (_, _, Err(error)) => Err(error),
@@ -74,9 +78,6 @@ impl Vault {
                 Ok(Recorded { inbound: routed.inbound, target, session, permit, last_use, proof })
             }
             Err(error) => {
-                if let Some(denial) = denial {
-                    tracing::debug!(request = %routed.inbound.id, ?denial, "denied by policy");
-                }
                 self.revoke_last(last_use).await;
                 Err(Refusal(error))
             }
@@ -86,6 +87,9 @@ impl Vault {
     /// Records a request that reaches no engine, and gives its refusal: that of the audit log if it cannot be recorded.
     pub(in crate::vault) async fn refuse(&self, routed: &Routed, error: Error) -> Refusal {
         let text = error.to_string();
+        if matches!(error, Error::BadToken | Error::Forbidden(_)) {
+            self.keep_refusal(&routed.inbound);
+        }
         let target = routed.target.as_ref().ok();
         let fields = secret_fields(target, &routed.inbound);
         let mut entry = entry(self, &routed.inbound, target, None, &fields, false);
