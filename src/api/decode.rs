@@ -126,6 +126,7 @@ pub async fn whole(
         client_cert,
         head: without_body,
         raw: Arc::new(raw),
+        headers: Vec::new(),
         memo: Arc::default(),
     })
 }

@@ -11,6 +11,7 @@ use super::config::{DeviceConfig, Plan, Rules};
 use super::device::{self, BOUND, Device, Health, Ticket};
 use super::entry::Entry;
 use super::format::Stage;
+use super::headers::{Header, HeaderRules};
 use crate::base::{Error, Result, Secret};
 
 /// Proof that an audit device holds the request, granted or denied.
@@ -51,6 +52,7 @@ impl Drop for Sent {
 /// The enabled devices. Entries read them without a lock.
 pub struct Broker {
     devices: ArcSwap<Vec<Arc<Device>>>,
+    headers: ArcSwap<HeaderRules>,
     rules: Rules,
     /// How long an entry waits for its devices.
     bound: Duration,
@@ -61,7 +63,7 @@ pub struct Broker {
 impl Broker {
     /// Without any device yet.
     pub fn new(rules: Rules) -> Self {
-        Self { devices: ArcSwap::default(), rules, bound: BOUND, turn: Mutex::new(()) }
+        Self { devices: ArcSwap::default(), headers: ArcSwap::default(), rules, bound: BOUND, turn: Mutex::new(()) }
     }
 
     /// As [`Broker::new`] and [`Broker::reload`].
@@ -87,6 +89,22 @@ impl Broker {
             })
         };
         self.devices.store(Arc::new(rows.into_iter().map(keep_or_open).collect()));
+    }
+
+    /// Has entries show these headers from now on.
+    pub fn show_headers(&self, rules: HeaderRules) {
+        self.headers.store(Arc::new(rules));
+    }
+
+    /// Those of a request's headers that its entries show; without any rule they are not even asked for.
+    pub fn pick_headers(&self, given: impl FnOnce() -> Vec<(String, String)>) -> Vec<Header> {
+        let rules = self.headers.load();
+        if rules.is_empty() { Vec::new() } else { rules.pick(&given()) }
+    }
+
+    /// The devices of the configuration.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Whether this can be one more device: its options, its path, and its file, which is made if it is missing.
@@ -246,7 +264,7 @@ mod tests {
     use crate::base::{Json, Timestamp, Ttl, limits};
 
     fn anywhere() -> Rules {
-        Rules { directory: None, unsafe_anywhere: true }
+        Rules { unsafe_anywhere: true, ..Rules::default() }
     }
 
     fn file(path: &str, file: &Path) -> DeviceConfig {

@@ -36,18 +36,69 @@ pub struct DeviceConfig {
     pub accessor: String,
     /// Whether other clusters leave it alone.
     pub local: bool,
+    /// Whether the server's configuration names it: then it may write anywhere, and the API cannot disable it.
+    #[serde(default)]
+    pub declared: bool,
     /// The key of its hashes.
     #[serde(serialize_with = "stored")]
     pub salt: Secret<Vec<u8>>,
 }
 
-/// Where devices may write.
+/// A device that the server's configuration names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// The kind of device.
+    pub kind: String,
+    /// Its path.
+    pub path: String,
+    /// Words for people.
+    pub description: String,
+    /// Its options.
+    pub options: BTreeMap<String, String>,
+}
+
+/// What the server's configuration says of audit devices.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// The folder below which audit files lie; none for nowhere.
     pub directory: Option<PathBuf>,
     /// Whether the operator lets devices write anywhere, and to character devices.
     pub unsafe_anywhere: bool,
+    /// Devices that are always there.
+    pub declared: Vec<Declared>,
+    /// What this node is called in the heads of its chains.
+    pub node: String,
+}
+
+impl Rules {
+    /// Whether all devices of the configuration can be made. Touches no file.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] which names the device and the option.
+    pub fn check(&self) -> Result<()> {
+        for device in &self.declared {
+            let row = device.row(&NoChance);
+            row.check(self).map_err(|error| Error::invalid(format!("audit device \"{}\": {error}", row.path)))?;
+        }
+        Ok(())
+    }
+}
+
+/// For a row that is looked at and thrown away.
+struct NoChance;
+
+impl Rng for NoChance {
+    fn fill(&self, _: &mut [u8]) {}
+}
+
+impl Declared {
+    /// As it is stored, with an accessor and a salt of its own.
+    pub fn row(&self, rng: &dyn Rng) -> DeviceConfig {
+        let mut row = DeviceConfig::new(&self.kind, &self.path, self.options.clone(), rng);
+        row.description.clone_from(&self.description);
+        row.declared = true;
+        row
+    }
 }
 
 impl DeviceConfig {
@@ -63,6 +114,7 @@ impl DeviceConfig {
             options,
             accessor: format!("audit_{kind}_{}", hex::encode(handle)),
             local: false,
+            declared: false,
             salt,
         }
     }
@@ -75,11 +127,17 @@ impl DeviceConfig {
         self.plan(rules).map(drop)
     }
 
+    /// Whether both say the same, the words for people too.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.works_as(other) && self.description == other.description
+    }
+
     /// Whether a device of the one is a device of the other: all is the same but the words for people.
     pub(super) fn works_as(&self, other: &Self) -> bool {
         self.kind == other.kind
             && self.path == other.path
             && self.options == other.options
+            && self.declared == other.declared
             && self.accessor == other.accessor
             && self.salt.same_as(other.salt.reveal())
     }
@@ -129,7 +187,7 @@ impl DeviceConfig {
             }
         }
         let file = file.ok_or_else(|| Error::invalid("audit option 'file_path' is required"))?;
-        plan.target = target(file, rules)?;
+        plan.target = target(file, rules, self.declared)?;
         Ok(plan)
     }
 }
@@ -151,27 +209,29 @@ pub(super) struct Plan {
 pub(super) enum Target {
     /// Nowhere, as Vault's `discard`.
     Discard,
+    /// The server's standard output.
+    Stdout,
     /// Into the file of this path below this folder, without any link on the way.
     Below(PathBuf, PathBuf),
-    /// Into this file or character device, wherever it is. Only its last part may not be a link.
+    /// Into this file, character device or FIFO, wherever it is. Only its last part may not be a link.
     Anywhere(PathBuf),
 }
 
 impl Target {
-    /// The whole path; none of what is discarded.
+    /// The whole path; none of what is no file.
     pub(super) fn path(&self) -> Option<PathBuf> {
         match self {
-            Self::Discard => None,
+            Self::Discard | Self::Stdout => None,
             Self::Below(directory, rest) => Some(directory.join(rest)),
             Self::Anywhere(path) => Some(path.clone()),
         }
     }
 }
 
-fn target(file: &str, rules: &Rules) -> Result<Target> {
+fn target(file: &str, rules: &Rules, declared: bool) -> Result<Target> {
     match file {
         "discard" | "/dev/null" => return Ok(Target::Discard),
-        "stdout" => return Err(Error::invalid("audit to stdout is not supported; 'file_path' must name a file")),
+        "stdout" | "/dev/stdout" => return Ok(Target::Stdout),
         _ => {}
     }
     let wrong = || Error::invalid("audit option 'file_path' must be an absolute path of plain parts to a file");
@@ -183,7 +243,7 @@ fn target(file: &str, rules: &Rules) -> Result<Target> {
     if file.split('/').any(|part| part == "." || part == "..") {
         return Err(wrong());
     }
-    if rules.unsafe_anywhere {
+    if rules.unsafe_anywhere || declared {
         return Ok(Target::Anywhere(path.to_owned()));
     }
     let outside =
@@ -250,7 +310,7 @@ pub(super) mod tests {
     }
 
     fn refused(options: &[(&str, &str)]) -> String {
-        let rules = Rules { directory: Some("/logs".into()), unsafe_anywhere: false };
+        let rules = Rules { directory: Some("/logs".into()), ..Rules::default() };
         let error = config("file", options).check(&rules).unwrap_err();
         assert!(matches!(error.status(), 400 | 403), "{error}");
         let text = error.to_string();
@@ -296,15 +356,32 @@ pub(super) mod tests {
             refused(&[("file_path", path)]);
             refused(&[("path", path)]);
         }
-        assert!(refused(&[("file_path", "stdout")]).contains("stdout"));
         let plan = |path: &str, rules: &Rules| config("a", &[("path", path)]).plan(rules);
-        let rules = Rules { directory: Some("/logs".into()), unsafe_anywhere: false };
+        let rules = Rules { directory: Some("/logs".into()), ..Rules::default() };
         assert_eq!(plan("/logs/a/b", &rules).unwrap().target, Target::Below("/logs".into(), "a/b".into()));
         assert_eq!(plan("discard", &Rules::default()).unwrap().target, Target::Discard);
+        assert_eq!(plan("stdout", &Rules::default()).unwrap().target, Target::Stdout);
         assert!(plan("/logs/a", &Rules::default()).is_err());
-        let anywhere = Rules { directory: None, unsafe_anywhere: true };
+        let anywhere = Rules { unsafe_anywhere: true, ..Rules::default() };
         assert_eq!(plan("/etc/a", &anywhere).unwrap().target, Target::Anywhere("/etc/a".into()));
         assert!(plan("/etc/../a", &anywhere).is_err());
+    }
+
+    #[test]
+    fn what_the_configuration_names_may_lie_anywhere_and_is_checked_first() {
+        let device = |path: &str, file: &str| Declared {
+            kind: "file".into(),
+            path: path.into(),
+            options: BTreeMap::from([("file_path".into(), file.into())]),
+            ..Declared::default()
+        };
+        let rules = |devices: &[Declared]| Rules { declared: devices.to_vec(), ..Rules::default() };
+        assert!(rules(&[device("a", "/var/log/a")]).check().is_ok());
+        assert!(!device("a", "/var/log/a").row(&Counter).works_as(&config("a", &[("file_path", "/var/log/a")])));
+        let error = rules(&[device("a", "/a"), device("b", "relative")]).check().unwrap_err().to_string();
+        assert!(error.contains("\"b/\"") && error.contains("'file_path'"), "{error}");
+        let socket = Declared { kind: "socket".into(), ..device("c", "/c") };
+        assert!(rules(&[socket]).check().unwrap_err().to_string().contains("unknown audit type"));
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Device {
     pub(super) fn shares_its_file(&self, target: &Target) -> bool {
         match (&self.target, target) {
             (Some(Target::Discard), _) | (_, Target::Discard) | (None, _) => false,
-            (Some(one), other) => one.path() == other.path(),
+            (Some(one), other) => one == other || (one.path().is_some() && one.path() == other.path()),
         }
     }
 

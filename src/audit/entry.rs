@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::headers::Header;
 use super::memo::{Hashes, Memo};
 use crate::base::json::Map;
 use crate::base::{Secret, Timestamp, Ttl};
@@ -24,8 +25,6 @@ pub struct Entry<'a> {
     pub non_hmac_request_keys: &'a [String],
     /// The same of the response.
     pub non_hmac_response_keys: &'a [String],
-    /// Headers, in lower case, whose values are left in the clear. Those that carry credentials are hashed even so.
-    pub non_hmac_headers: &'a [String],
     /// Spares the second entry of a request half of its work. Only for a response whose `request`, `auth` and key
     /// lists are those of the request's entry: what the memo holds is written instead of them.
     pub memo: Option<&'a Memo>,
@@ -64,8 +63,8 @@ pub struct RequestFacts<'a> {
     pub remote_port: u16,
     /// How long the answer shall stay wrapped, if it shall.
     pub wrap_ttl: Option<Ttl>,
-    /// The headers that are audited, names in lower case.
-    pub headers: &'a [(String, Vec<String>)],
+    /// The headers that are audited.
+    pub headers: &'a [Header],
     /// Top-level fields of `data` that are secret whatever their type: their numbers and booleans are hashed too.
     pub secret_fields: &'a [&'a str],
 }

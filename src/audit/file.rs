@@ -6,11 +6,13 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt};
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, Mode, OFlags, Stat, fallocate, fchmod, fstat, openat, statat};
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, Mode, OFlags, Stat, fallocate, fchmod, fcntl_setfl, fstat, openat, statat,
+};
 
 use super::config::{Plan, Target};
 
@@ -23,12 +25,18 @@ const ROOM_BYTES: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Sink {
     file: File,
+    /// Where the file hangs; none of standard output.
+    place: Option<Place>,
+    /// Whether the last line lacks its end.
+    torn: bool,
+}
+
+#[derive(Debug)]
+struct Place {
     /// The folder, kept open: looking the name up again is then one short step.
     folder: OwnedFd,
     name: String,
     identity: (u64, u64),
-    /// Whether the last line lacks its end.
-    torn: bool,
 }
 
 impl Sink {
@@ -39,6 +47,10 @@ impl Sink {
     pub(super) fn open(plan: &Plan, first: bool) -> io::Result<Self> {
         let (folder, name) = match &plan.target {
             Target::Discard => return Err(ErrorKind::Unsupported.into()),
+            Target::Stdout => {
+                let file = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+                return Ok(Self { file, place: None, torn: false });
+            }
             Target::Below(directory, rest) => {
                 // The folder itself is the configuration's: made when it is missing, and it may be a link.
                 std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
@@ -78,10 +90,15 @@ impl Sink {
                 file.read_exact_at(&mut last, facts.len() - 1)?;
             }
             torn = last != [b'\n'];
+        } else if devices && facts.file_type().is_fifo() {
+            // Its other end is held here too, so that a reader who comes back finds what was written meanwhile; while nobody
+            // reads, writing waits, and only this device's thread with it.
+            fcntl_setfl(&file, OFlags::APPEND)?;
         } else if !(devices && facts.file_type().is_char_device()) {
             return Err(refuse("the file is not a regular one"));
         }
-        Ok(Self { file, folder, name, identity: (facts.dev(), facts.ino()), torn })
+        let place = Place { folder, name, identity: (facts.dev(), facts.ino()) };
+        Ok(Self { file, place: Some(place), torn })
     }
 
     /// Whether the name still leads to this file.
@@ -89,8 +106,9 @@ impl Sink {
         // The widths of the fields differ between systems.
         #[allow(clippy::unnecessary_cast, reason = "the widths differ between systems")]
         let identity = |stat: &Stat| (stat.st_dev as u64, stat.st_ino as u64);
-        statat(&self.folder, self.name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| identity(&stat) == self.identity)
+        let Some(place) = &self.place else { return true };
+        statat(&place.folder, place.name.as_str(), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| identity(&stat) == place.identity)
     }
 
     /// Whether the file still has a name somewhere: what is written can be found.
@@ -105,6 +123,10 @@ impl Sink {
     /// What the system says.
     pub(super) fn has_room(&self) -> io::Result<()> {
         let facts = self.file.metadata()?;
+        if facts.file_type().is_fifo() || self.place.is_none() {
+            // Nobody may be reading yet.
+            return Ok(());
+        }
         if !facts.is_file() {
             // A character device has no room to ask for: it gets an empty line.
             return whole(&self.file, b"\n").1;
@@ -208,11 +230,11 @@ mod tests {
     }
 
     fn below(folder: &Path) -> Rules {
-        Rules { directory: Some(folder.to_owned()), unsafe_anywhere: false }
+        Rules { directory: Some(folder.to_owned()), ..Rules::default() }
     }
 
     fn anywhere() -> Rules {
-        Rules { directory: None, unsafe_anywhere: true }
+        Rules { unsafe_anywhere: true, ..Rules::default() }
     }
 
     fn mode_of(path: &Path) -> u32 {

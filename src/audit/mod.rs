@@ -10,10 +10,12 @@ mod device;
 mod entry;
 mod file;
 mod format;
+mod headers;
 mod memo;
 
 pub use broker::{Begun, Broker, Recorded, Released};
-pub use config::{DeviceConfig, Rules};
+pub use config::{Declared, DeviceConfig, Rules};
 pub use device::Health;
 pub use entry::{AuthFacts, Entry, RequestFacts, ResponseFacts, WrapFacts};
+pub use headers::{Header, HeaderRule, HeaderRules};
 pub use memo::{Hashes, Memo};

@@ -70,8 +70,12 @@ pub const REQUEST_SECONDS: u64 = 90;
 pub const DRAIN_SECONDS: u64 = 5;
 /// Audit lines waiting for one device.
 pub const AUDIT_QUEUE: usize = 16_384;
-/// Milliseconds that a request waits for an audit device before it fails with 503.
-pub const AUDIT_MILLISECONDS: u64 = 2_000;
+/// Milliseconds that a request waits for an audit device before it fails with 503: the answer is there within two seconds.
+pub const AUDIT_MILLISECONDS: u64 = 1_500;
+/// Request headers that audit entries show: each is looked up for each request.
+pub const AUDIT_HEADERS: usize = 64;
+/// Audit devices that the API enables: each is a thread, and one more line for each entry.
+pub const AUDIT_DEVICES: usize = 16;
 /// Streams of one HTTP/2 connection.
 pub const HTTP2_STREAMS: u32 = 256;
 /// Bytes that `sys/tools/random` gives at most, as Vault's.

@@ -260,12 +260,12 @@ impl Node {
                     *place = Some(self.closed(config.clone()));
                     tracing::info!(seal = config.kind(), "the seal was migrated");
                 }
-                self.activate(opened, config)
+                self.activate(opened, config).await
             }
         }
     }
 
-    fn activate(&self, opened: Opened, config: SealConfig) -> Result<()> {
+    async fn activate(&self, opened: Opened, config: SealConfig) -> Result<()> {
         let control = Arc::new(control::NodeControl::new(self.me.clone()));
         let vault =
             Vault::open(opened.barrier, self.clock.clone(), self.rng.clone(), self.settings.vault.clone(), control)?;
@@ -274,6 +274,7 @@ impl Node {
                 "the pages of keys could not be locked: they may be swapped (see the limit on locked memory)"
             );
         }
+        vault.declare_audit().await?;
         vault.start();
         let active = Active { vault, config, root_key: opened.root_key, since: self.clock.now() };
         self.state.store(Arc::new(State::Active(Arc::new(active))));

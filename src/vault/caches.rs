@@ -23,7 +23,7 @@ impl Vault {
                 self.sessions.forget(digest);
             }
             mounts |= *key == mount::table_key();
-            audit |= *key == system::audit::key();
+            audit |= system::audit::owns(key);
             front |= Front::owns(key);
             quotas |= Quotas::owns(key);
             policies |= system::policies::owns(key);

@@ -206,7 +206,9 @@ impl Vault {
 
     fn reload_audit(&self) -> Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.audit.reload(system::audit::devices(&self.barrier.view())?);
+        let view = self.barrier.view();
+        self.audit.reload(system::audit::devices(&view)?);
+        self.audit.show_headers(system::audit::header_rules(&view)?);
         Ok(())
     }
 
@@ -224,6 +226,24 @@ impl Vault {
     /// What the door needs to know before it looks at a request.
     pub fn front(&self) -> Arc<Front> {
         self.front.load_full()
+    }
+
+    /// Has the audit devices of the configuration in force, before the first request.
+    ///
+    /// # Errors
+    /// Those of storage.
+    pub async fn declare_audit(&self) -> Result<()> {
+        for _ in 0..crate::base::limits::CONFLICT_RETRIES {
+            let declared = &self.audit.rules().declared;
+            let Some(txn) = system::audit::declare(&self.barrier.view(), declared, self.rng.as_ref())? else {
+                return Ok(());
+            };
+            match self.commit(txn).await {
+                Err(Error::Conflict) => {}
+                other => return other.map(drop),
+            }
+        }
+        Err(Error::Conflict)
     }
 
     /// The audit log.

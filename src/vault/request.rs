@@ -34,6 +34,8 @@ pub struct Inbound {
     pub head: bool,
     /// Bytes and headers, made for those endpoints only that ask for them.
     pub raw: Arc<dyn Fn() -> RawRequest + Send + Sync>,
+    /// Headers that its audit entries show; the vault picks them.
+    pub headers: Vec<crate::audit::Header>,
     /// What the two audit entries of this request share, hashed once.
     pub memo: Arc<crate::audit::Memo>,
 }
@@ -88,8 +90,9 @@ impl Vault {
     ///
     /// # Errors
     /// A refusal, where no engine was reached or its answer could not be recorded.
-    pub async fn handle(&self, inbound: Inbound) -> Result<Outbound, Refusal> {
+    pub async fn handle(&self, mut inbound: Inbound) -> Result<Outbound, Refusal> {
         self.settle_doubt().map_err(Refusal)?;
+        inbound.headers = self.audit.pick_headers(|| (inbound.raw)().headers);
         if inbound.help {
             return self.help(inbound).await;
         }

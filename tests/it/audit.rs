@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use warifu::audit::DeviceConfig;
+use warifu::audit::{Declared, DeviceConfig, Rules};
 use warifu::crypto::SystemRng;
 use warifu::storage::memory::Memory;
 
@@ -186,7 +186,6 @@ async fn a_device_writes_only_where_it_may_and_never_what_can_run() {
         BTreeMap::from([("path", "/tmp/elsewhere.log".into())]),
         BTreeMap::from([("file_path", inside("../out.log"))]),
         BTreeMap::from([("file_path", "relative.log".into())]),
-        BTreeMap::from([("file_path", "stdout".into())]),
         BTreeMap::from([("file_path", "/dev/full".into())]),
         BTreeMap::from([("file_path", inside("link"))]),
         BTreeMap::from([("file_path", inside("folder"))]),
@@ -342,4 +341,79 @@ async fn an_unfit_file_does_not_keep_the_server_sealed() {
     next.get("sys/mounts").await.ok();
     next.vault().audit().flush().await;
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);
+}
+
+fn declared(path: &str, file: &Path, more: &[(&str, &str)]) -> Declared {
+    let mut options = BTreeMap::from([("file_path".to_owned(), file.to_str().unwrap().to_owned())]);
+    options.extend(more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    Declared { kind: "file".into(), path: path.into(), description: "by configuration".into(), options }
+}
+
+#[tokio::test]
+async fn a_device_of_the_configuration_is_there_from_the_first_request_and_the_api_cannot_take_it_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("declared.log");
+    let audit = Rules { declared: vec![declared("main", &file, &[("mode", "0640")])], ..Rules::default() };
+    let server = Plan { audit, audit_folder: Some(folder.path().to_owned()), ..Plan::memory() }.ready().await;
+    let devices = server.get("sys/audit").await.ok();
+    assert_eq!(devices.data()["main/"]["description"], "by configuration");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("\"path\":\"sys/audit\""));
+    server.delete("sys/audit/main").await.refused(400, "configuration");
+    let body = json!({"type": "file", "options": {"file_path": folder.path().join("b.log")}});
+    server.put("sys/audit/main", body.clone()).await.is(400);
+    server.put("sys/audit/other", body).await.ok();
+    let hash = server.put("sys/audit-hash/main", json!({"input": "x"})).await.ok().data()["hash"].clone();
+    // After a restart with other options the hashes are the same; what the configuration no longer names is gone.
+    let mut next = server.again().await;
+    assert_eq!(next.plan.audit.declared.len(), 1);
+    next.open().await;
+    assert_eq!(next.put("sys/audit-hash/main", json!({"input": "x"})).await.ok().data()["hash"], hash);
+    next.plan.audit = Rules { declared: vec![declared("main", &file, &[("log_raw", "true")])], ..Rules::default() };
+    let next = next.again().await;
+    next.open().await;
+    assert_eq!(next.put("sys/audit-hash/main", json!({"input": "x"})).await.ok().data()["hash"], hash);
+    assert_eq!(next.get("sys/audit").await.ok().data()["main/"]["options"]["log_raw"], "true");
+    let mut next = next.again().await;
+    next.plan.audit = Rules::default();
+    let next = next.again().await;
+    next.open().await;
+    let devices = next.get("sys/audit").await.ok();
+    assert!(devices.data()["main/"].is_null() && devices.data()["other/"].is_object(), "{devices:?}");
+}
+
+#[tokio::test]
+async fn headers_are_shown_as_the_list_says_and_those_with_tokens_never() {
+    let audited = Audited::new().await;
+    let server = &audited.server;
+    let at = |name: &str| format!("sys/config/auditing/request-headers/{name}");
+    server.put(&at("X-Open"), json!({"hmac": false})).await.ok();
+    server.put(&at("X-Closed"), json!({"hmac": true})).await.ok();
+    for name in ["X-Vault-Token", "authorization", "Cookie", "Proxy-Authorization", "x-vault-inline-auth-path", "a%20b"]
+    {
+        server.put(&at(name), json!({"hmac": false})).await.is(400);
+        server.get(&at(name)).await.is(400);
+    }
+    let call = server.get("sys/mounts").header("x-open", "shown-1").header("x-open", "shown-2");
+    let call = call.header("x-closed", "canary-header-1").header("x-other", "canary-header-2");
+    call.header("authorization", "Bearer canary-header-3").await.ok();
+    let entries = audited.entries().await;
+    let of = |kind: &str| {
+        let found = entries.iter().rfind(|e| e["request"]["path"] == "sys/mounts" && e["type"] == kind).unwrap();
+        found["request"]["headers"].clone()
+    };
+    for kind in ["request", "response"] {
+        assert_eq!(of(kind)["x-open"], json!(["shown-1", "shown-2"]));
+        assert!(of(kind)["x-closed"][0].as_str().unwrap().starts_with("hmac-sha256:"));
+        assert_eq!(of(kind).as_object().unwrap().len(), 2);
+    }
+    assert!(!audited.text("a.log").await.contains("canary-header"));
+    // Every node follows the list.
+    let next = server.again().await;
+    next.open().await;
+    next.get("sys/auth").header("x-open", "shown-3").await.ok();
+    assert!(audited.text("a.log").await.contains("shown-3"));
+    server.delete(&at("x-open")).await.ok();
+    server.delete(&at("x-closed")).await.ok();
+    server.get("sys/policies/acl/default").header("x-open", "not-shown").await.ok();
+    assert!(!audited.text("a.log").await.contains("not-shown"));
 }

@@ -73,6 +73,8 @@ pub struct Plan {
     pub audit_folder: Option<PathBuf>,
     /// Whether audit files may lie anywhere.
     pub audit_anywhere: bool,
+    /// What else the configuration says of audit.
+    pub audit: Rules,
     /// Whether rekey and generate-root need no token.
     pub open_ceremonies: bool,
     /// What opens the store without shares.
@@ -95,6 +97,7 @@ impl Plan {
             bounds: Bounds::default(),
             audit_folder: None,
             audit_anywhere: false,
+            audit: Rules::default(),
             open_ceremonies: false,
             static_seal: None,
             outbound: Network::new(),
@@ -114,7 +117,11 @@ impl Plan {
         let settings = NodeSettings {
             vault: Settings {
                 limits: Limits { default_ttl: Ttl::from_seconds(MAX_TTL), max_ttl: Ttl::from_seconds(MAX_TTL) },
-                audit_rules: Rules { directory: self.audit_folder.clone(), unsafe_anywhere: self.audit_anywhere },
+                audit_rules: Rules {
+                    directory: self.audit_folder.clone(),
+                    unsafe_anywhere: self.audit_anywhere,
+                    ..self.audit.clone()
+                },
                 raw_storage: self.raw_storage,
                 api_addr: None,
                 outbound: self.outbound.clone(),
@@ -210,6 +217,7 @@ impl Server {
             bounds: self.plan.bounds,
             audit_folder: self.plan.audit_folder.clone(),
             audit_anywhere: self.plan.audit_anywhere,
+            audit: self.plan.audit.clone(),
             open_ceremonies: self.plan.open_ceremonies,
             static_seal: self.plan.static_seal.clone(),
             outbound: self.plan.outbound.clone(),

@@ -78,6 +78,7 @@ impl Dev {
             client_cert: None,
             head: false,
             raw: Arc::new(crate::engine::RawRequest::default),
+            headers: Vec::new(),
             memo: Arc::default(),
         };
         node.handle(inbound).await.map_err(|refusal| refusal.0)?;

@@ -94,6 +94,7 @@ fn start(flags: Flags) -> anyhow::Result<()> {
     if let Some(format) = &flags.log_format {
         config.log_format = format.parse()?;
     }
+    run::check(&config)?;
     if flags.test_config {
         for warning in warnings.drain(..) {
             writeln!(std::io::stderr(), "warning: {warning}")?;
@@ -108,9 +109,6 @@ fn start(flags: Flags) -> anyhow::Result<()> {
     }
     for warning in warnings {
         tracing::warn!("{warning}");
-    }
-    if !config.audit.is_empty() {
-        tracing::warn!("the configuration's audit devices have no effect yet: enable them over the API");
     }
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());

@@ -130,15 +130,30 @@ fn storage_word(config: &Config) -> String {
     }
 }
 
-fn settings(config: &Config, log: Arc<Log>) -> NodeSettings {
+/// The audit devices' settings.
+fn audit_rules(config: &Config) -> crate::audit::Rules {
     let beside = config.folder().map(|folder| folder.join("audit"));
+    crate::audit::Rules {
+        directory: config.audit_directory.clone().or(beside),
+        unsafe_anywhere: config.unsafe_allow_api_audit_creation,
+        declared: config.audit.iter().map(declared).collect(),
+        node: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    }
+}
+
+/// Whether what the configuration says can be done, as far as that shows without touching anything.
+///
+/// # Errors
+/// For an audit device that cannot be.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    Ok(audit_rules(config).check()?)
+}
+
+fn settings(config: &Config, log: Arc<Log>) -> NodeSettings {
     NodeSettings {
         vault: Settings {
             limits: Limits { default_ttl: config.default_lease_ttl, max_ttl: config.max_lease_ttl },
-            audit_rules: crate::audit::Rules {
-                directory: config.audit_directory.clone().or(beside),
-                unsafe_anywhere: config.unsafe_allow_api_audit_creation,
-            },
+            audit_rules: audit_rules(config),
             raw_storage: config.raw_storage_endpoint,
             api_addr: config.api_addr.clone(),
             outbound: crate::outbound::Network::new(),
@@ -168,6 +183,15 @@ async fn open_itself(node: &Node) {
     match node.open_itself().await {
         Ok(_) => {}
         Err(error) => tracing::error!(%error, "the store does not open by itself and stays sealed"),
+    }
+}
+
+fn declared(device: &crate::config::AuditDevice) -> crate::audit::Declared {
+    crate::audit::Declared {
+        kind: device.kind.clone(),
+        path: device.path.clone(),
+        description: device.description.clone(),
+        options: device.options.iter().cloned().collect(),
     }
 }
 

@@ -1,16 +1,60 @@
 //! `sys/audit`: the devices of the audit log.
 
+mod headers;
+
+pub use headers::rules as header_rules;
+
 use super::Sys;
-use crate::audit::DeviceConfig;
-use crate::barrier::View;
+use crate::audit::{Declared, DeviceConfig};
+use crate::barrier::{Txn, View};
 use crate::base::json::Map;
-use crate::base::{Error, Json, Key, MountPath, Result, Secret};
+use crate::base::{Error, Json, Key, MountPath, Result, Rng, Secret, limits};
 use crate::engine::{Cx, Reply, Routes};
 use crate::params;
 
 /// Where the devices lie in the store.
 pub fn key() -> Key {
     Key::new("core/audit")
+}
+
+/// Whether a change of this key, from the top of the store, changes what is audited.
+pub fn owns(key: &Key) -> bool {
+    *key == self::key() || *key == headers::key()
+}
+
+/// What makes the stored devices those of the configuration and those that were enabled over the API; none when they are.
+/// A device of both is the configuration's; hashes and accessor stay what they were.
+///
+/// # Errors
+/// When they cannot be read or written down.
+pub fn declare(view: &View, declared: &[Declared], rng: &dyn Rng) -> Result<Option<Txn>> {
+    let mut txn = view.txn();
+    let stored: Vec<DeviceConfig> = txn.get(&key())?.unwrap_or_default();
+    let rows = declared.iter().map(|device| {
+        let mut row = device.row(rng);
+        if let Some(known) = stored.iter().find(|known| known.path == row.path) {
+            row.accessor.clone_from(&known.accessor);
+            row.salt.clone_from(&known.salt);
+            row.local = known.local;
+        }
+        row
+    });
+    let mut next: Vec<DeviceConfig> = rows.collect();
+    let named = next.len();
+    next.extend(
+        stored
+            .iter()
+            .filter(|row| !row.declared && next.iter().all(|d| d.path != row.path))
+            .cloned()
+            .collect::<Vec<_>>(),
+    );
+    let same =
+        next.len() == stored.len() && next.iter().take(named).all(|row| stored.iter().any(|known| known.same_as(row)));
+    if same {
+        return Ok(None);
+    }
+    txn.put(&key(), &next)?;
+    Ok(Some(txn))
 }
 
 /// The devices, as stored.
@@ -26,6 +70,7 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
     routes
         .at("audit", "List the audit devices.", |at| at.read(list).sudo().flat())
         .at("audit/{path..}", "Enable and disable an audit device.", |at| at.update(enable).delete(disable).sudo())
+        .and(headers::routes)
         .at("audit-hash/{path..}", "The hash of a text, as a device writes it.", |at| at.update(hash).flat())
 }
 
@@ -81,6 +126,9 @@ async fn enable(cx: Cx<Sys>, p: Enable) -> Result<Reply> {
     if devices.iter().any(|d| path.as_str().starts_with(&d.path) || d.path.starts_with(path.as_str())) {
         return Err(Error::invalid("path already in use"));
     }
+    if devices.len() >= limits::AUDIT_DEVICES {
+        return Err(Error::invalid(format!("at most {} audit devices can be enabled", limits::AUDIT_DEVICES)));
+    }
     let mut device = DeviceConfig::new(&p.kind, path.as_str(), p.options, cx.rng());
     device.description = p.description.unwrap_or_default();
     device.local = p.local.unwrap_or(false);
@@ -95,6 +143,9 @@ async fn disable(cx: Cx<Sys>, p: ByPath) -> Result<Reply> {
     let path = MountPath::parse(&p.path)?;
     let mut txn = cx.engine().handles.view.txn();
     let mut devices: Vec<DeviceConfig> = txn.get(&key())?.unwrap_or_default();
+    if devices.iter().any(|d| d.path == path.as_str() && d.declared) {
+        return Err(Error::invalid("the server's configuration names this device: it is disabled there"));
+    }
     devices.retain(|d| d.path != path.as_str());
     txn.put(&key(), &devices)?;
     Ok(Reply::empty(txn))
