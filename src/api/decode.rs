@@ -84,6 +84,7 @@ pub fn bodiless(head: Head, rng: &dyn Rng) -> Inbound {
         client_cert: None,
         head: false,
         raw: Arc::new(RawRequest::default),
+        headers: Vec::new(),
         memo: Arc::default(),
     }
 }

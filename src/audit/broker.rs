@@ -1,18 +1,23 @@
 //! The broker: hands each entry to all devices, and the proof to whoever waited for one of them.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::chain::ID_LETTERS;
 use super::config::{DeviceConfig, Plan, Rules};
-use super::device::{self, BOUND, Device, Health, Ticket};
+use super::desk::Start;
+use super::device::{self, BOUND, Device, Health};
 use super::entry::Entry;
 use super::format::Stage;
+use super::head::Head;
 use super::headers::{Header, HeaderRules};
-use crate::base::{Error, Result, Secret};
+use super::queue::Ticket;
+use crate::base::{Error, Result, Rng, Secret};
 
 /// Proof that an audit device holds the request, granted or denied.
 #[derive(Debug)]
@@ -49,11 +54,28 @@ impl Drop for Sent {
     }
 }
 
+/// How many entries there were since the broker was made, with any device enabled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests on record.
+    pub requests: u64,
+    /// Responses on record.
+    pub responses: u64,
+    /// Requests that no device wrote.
+    pub request_failures: u64,
+    /// Responses that no device wrote.
+    pub response_failures: u64,
+}
+
 /// The enabled devices. Entries read them without a lock.
 pub struct Broker {
     devices: ArcSwap<Vec<Arc<Device>>>,
     headers: ArcSwap<HeaderRules>,
     rules: Rules,
+    rng: Arc<dyn Rng>,
+    /// Heads of chains of former starts.
+    heads: ArcSwap<Vec<Head>>,
+    counts: [AtomicU64; 4],
     /// How long an entry waits for its devices.
     bound: Duration,
     /// One change at a time.
@@ -62,13 +84,22 @@ pub struct Broker {
 
 impl Broker {
     /// Without any device yet.
-    pub fn new(rules: Rules) -> Self {
-        Self { devices: ArcSwap::default(), headers: ArcSwap::default(), rules, bound: BOUND, turn: Mutex::new(()) }
+    pub fn new(rules: Rules, rng: Arc<dyn Rng>) -> Self {
+        Self {
+            devices: ArcSwap::default(),
+            headers: ArcSwap::default(),
+            rules,
+            rng,
+            heads: ArcSwap::default(),
+            counts: Default::default(),
+            bound: BOUND,
+            turn: Mutex::new(()),
+        }
     }
 
     /// As [`Broker::new`] and [`Broker::reload`].
-    pub fn open(rows: Vec<DeviceConfig>, rules: Rules) -> Self {
-        let broker = Self::new(rules);
+    pub fn open(rows: Vec<DeviceConfig>, rules: Rules, rng: Arc<dyn Rng>) -> Self {
+        let broker = Self::new(rules, rng);
         broker.reload(rows);
         broker
     }
@@ -84,11 +115,46 @@ impl Broker {
         let keep_or_open = |row: DeviceConfig| {
             let known = before.iter().find(|device| device.config().works_as(&row));
             known.cloned().unwrap_or_else(|| {
-                let plan = row.plan(&self.rules);
-                Arc::new(Device::open(row, plan))
+                let (plan, start) = (row.plan(&self.rules), self.start(&row));
+                Arc::new(Device::open(row, plan, start))
             })
         };
         self.devices.store(Arc::new(rows.into_iter().map(keep_or_open).collect()));
+    }
+
+    /// What a new chain of this device begins with.
+    fn start(&self, row: &DeviceConfig) -> Start {
+        let mut id = [0; ID_LETTERS / 2];
+        self.rng.fill(&mut id);
+        let heads = self.heads.load();
+        let own = heads.iter().filter(|head| head.device == row.path && head.node == self.rules.node);
+        let before = own.max_by_key(|head| head.time).and_then(Head::last_digest);
+        Start { id: hex::encode(id), before }
+    }
+
+    /// Takes in the heads that are stored: a device whose file is gone goes on from them. Before [`Broker::reload`].
+    pub fn remember(&self, heads: Vec<Head>) {
+        self.heads.store(Arc::new(heads));
+    }
+
+    /// How far the chain of each device has come, not signed yet.
+    pub fn heads(&self) -> Vec<Head> {
+        self.devices.load().iter().filter_map(|device| device.head(&self.rules.node)).collect()
+    }
+
+    /// Looks whether a device hangs: to be called again and again, with [`Broker::BOUND`] in between.
+    pub fn watch(&self) {
+        self.devices.load().iter().for_each(|device| device.watch());
+    }
+
+    /// How long an entry waits for its devices.
+    pub const BOUND: Duration = BOUND;
+
+    /// How many entries there were, for metrics.
+    pub fn counts(&self) -> Counts {
+        let [requests, responses, request_failures, response_failures] =
+            [0, 1, 2, 3].map(|at| self.counts[at].load(Ordering::Relaxed));
+        Counts { requests, responses, request_failures, response_failures }
     }
 
     /// Has entries show these headers from now on.
@@ -216,7 +282,10 @@ impl Broker {
             if hope { Poll::Pending } else { Poll::Ready(false) }
         });
         let written = tokio::time::timeout(self.bound, any).await;
-        if matches!(written, Ok(true)) {
+        let recorded = matches!(written, Ok(true));
+        let count = usize::from(stage == Stage::Response) + if recorded { 0 } else { 2 };
+        self.counts[count].fetch_add(1, Ordering::Relaxed);
+        if recorded {
             return Ok(());
         }
         if written.is_err() {
@@ -256,7 +325,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::super::config::tests::config;
+    use super::super::config::tests::{Counter, config};
     use super::super::entry::{AuthFacts, RequestFacts, ResponseFacts};
     use super::super::memo::Memo;
     use super::*;
@@ -289,7 +358,7 @@ mod tests {
     }
 
     fn broker(rows: Vec<DeviceConfig>) -> Broker {
-        Broker::open(rows, anywhere())
+        Broker::open(rows, anywhere(), Arc::new(Counter))
     }
 
     #[test]
@@ -340,7 +409,8 @@ mod tests {
         // The bound is now a time that no test would wait for.
         broker.bound = Duration::from_secs(1_000_000);
         assert!(broker.request(&entry("b")).await.is_err());
-        let good_device = Device::open(file("good", &good), file("good", &good).plan(&anywhere()));
+        let start = Start { id: "0".repeat(ID_LETTERS), before: None };
+        let good_device = Device::open(file("good", &good), file("good", &good).plan(&anywhere()), start);
         let both = vec![broker.devices.load()[0].clone(), Arc::new(good_device)];
         broker.devices.store(Arc::new(both));
         let _ = broker.request(&entry("c")).await.unwrap();
@@ -362,7 +432,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_row_that_no_longer_fits_fails_but_does_not_keep_the_server_sealed() {
-        let broker = Broker::open(vec![file("a", Path::new("/outside/a.log"))], Rules::default());
+        let broker = Broker::open(vec![file("a", Path::new("/outside/a.log"))], Rules::default(), Arc::new(Counter));
         let error = broker.request(&entry("a")).await.unwrap_err();
         assert!(error.to_string().contains("\"a/\""), "{error}");
         broker.reload(Vec::new());

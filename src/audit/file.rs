@@ -14,10 +14,13 @@ use rustix::fs::{
     AtFlags, CWD, FallocateFlags, Mode, OFlags, Stat, fallocate, fchmod, fcntl_setfl, fstat, openat, statat,
 };
 
+use super::chain::{Digest, End, end_of};
 use super::config::{Plan, Target};
 
 /// Where an audit log has shown that it is one: its first entry starts before.
 const HEAD_BYTES: usize = 192;
+/// How much of a file's end is looked at for its last line.
+const TAIL_BYTES: u64 = 64 << 10;
 /// Room for the first lines.
 const ROOM_BYTES: u64 = 4096;
 
@@ -27,8 +30,9 @@ pub(super) struct Sink {
     file: File,
     /// Where the file hangs; none of standard output.
     place: Option<Place>,
-    /// Whether the last line lacks its end.
-    torn: bool,
+    end: End,
+    /// Of the last whole line that was there when the file was opened.
+    last: Option<Digest>,
 }
 
 #[derive(Debug)]
@@ -49,7 +53,7 @@ impl Sink {
             Target::Discard => return Err(ErrorKind::Unsupported.into()),
             Target::Stdout => {
                 let file = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-                return Ok(Self { file, place: None, torn: false });
+                return Ok(Self { file, place: None, end: End::Line, last: None });
             }
             Target::Below(directory, rest) => {
                 // The folder itself is the configuration's: made when it is missing, and it may be a link.
@@ -78,18 +82,17 @@ impl Sink {
             other => other.into(),
         })?);
         let facts = file.metadata()?;
-        let mut torn = false;
+        let (mut end, mut last) = (End::Line, None);
         if facts.is_file() {
             admit(&file, &facts, first)?;
             let mode = plan.mode.unwrap_or(facts.mode() & 0o666);
             if facts.mode() & 0o7777 != mode {
                 fchmod(&file, Mode::from_raw_mode(mode))?;
             }
-            let mut last = [b'\n'];
-            if facts.len() > 0 {
-                file.read_exact_at(&mut last, facts.len() - 1)?;
-            }
-            torn = last != [b'\n'];
+            let mut tail = vec![0; usize::try_from(facts.len().min(TAIL_BYTES)).unwrap_or(0)];
+            let from = facts.len() - tail.len() as u64;
+            file.read_exact_at(&mut tail, from)?;
+            (end, last) = end_of(&tail);
         } else if devices && facts.file_type().is_fifo() {
             // Its other end is held here too, so that a reader who comes back finds what was written meanwhile; while nobody
             // reads, writing waits, and only this device's thread with it.
@@ -98,7 +101,17 @@ impl Sink {
             return Err(refuse("the file is not a regular one"));
         }
         let place = Place { folder, name, identity: (facts.dev(), facts.ino()) };
-        Ok(Self { file, place: Some(place), torn })
+        Ok(Self { file, place: Some(place), end, last })
+    }
+
+    /// Whether the file ends with a piece of a line.
+    pub(super) fn is_torn(&self) -> bool {
+        self.end == End::Torn
+    }
+
+    /// The digest of the last whole line that was there when the file was opened.
+    pub(super) fn last_digest(&self) -> Option<Digest> {
+        self.last
     }
 
     /// Whether the name still leads to this file.
@@ -140,15 +153,17 @@ impl Sink {
 
     /// Appends lines, `ends` being where each one ends, and says how many of them are whole.
     pub(super) fn append(&mut self, bytes: &[u8], ends: &[usize]) -> (usize, io::Result<()>) {
-        if self.torn {
+        if self.end != End::Line && !bytes.is_empty() {
             if let Err(error) = whole(&self.file, b"\n").1 {
                 return (0, Err(error));
             }
-            self.torn = false;
+            self.end = End::Line;
         }
         let (written, result) = whole(&self.file, bytes);
-        let (lines, torn) = lines_within(written, ends);
-        self.torn = torn;
+        let (lines, end) = lines_within(written, ends);
+        if !bytes.is_empty() {
+            self.end = end;
+        }
         (lines, result)
     }
 }
@@ -191,11 +206,15 @@ fn admit(file: &File, facts: &std::fs::Metadata, first: bool) -> io::Result<()> 
     Ok(())
 }
 
-/// How many lines so many bytes hold, and whether a piece of one more.
-fn lines_within(written: usize, ends: &[usize]) -> (usize, bool) {
+/// How many lines so many bytes hold, and how they end. A line is whole without its break: the next one brings it.
+fn lines_within(written: usize, ends: &[usize]) -> (usize, End) {
     let lines = ends.partition_point(|end| *end <= written);
     let whole = lines.checked_sub(1).and_then(|last| ends.get(last)).copied().unwrap_or(0);
-    (lines, written > whole)
+    match ends.get(lines) {
+        _ if written == whole => (lines, End::Line),
+        Some(end) if *end == written + 1 => (lines + 1, End::Whole),
+        _ => (lines, End::Torn),
+    }
 }
 
 fn refuse(why: &'static str) -> io::Error {
@@ -257,11 +276,16 @@ mod tests {
         fs::write(at("store.db"), "SQLite format 3\0").unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         for rules in [below(folder.path()), anywhere()] {
-            for name in ["link", "dangling", "folder", "fifo", "second-name", "run", "store.db", "socket"] {
+            let fifo = (!rules.unsafe_anywhere).then_some("fifo");
+            for name in
+                ["link", "dangling", "folder", "second-name", "run", "store.db", "socket"].into_iter().chain(fifo)
+            {
                 let error = Sink::open(&plan(&at(name), "0600", &rules), true).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{name}: {error}");
             }
         }
+        // A pipe is for those who may write anywhere.
+        assert!(Sink::open(&plan(&at("fifo"), "0600", &anywhere()), true).is_ok());
         assert!(!at("nowhere").exists());
         assert_eq!(fs::read(at("store.db")).unwrap(), b"SQLite format 3\0");
     }
@@ -311,12 +335,20 @@ mod tests {
 
     #[test]
     fn a_partial_write_counts_whole_lines_only() {
-        let cases = [(0, (0, false)), (3, (0, true)), (4, (1, false)), (5, (1, true)), (8, (2, false))];
+        let cases = [
+            (0, (0, End::Line)),
+            (2, (0, End::Torn)),
+            (3, (1, End::Whole)),
+            (4, (1, End::Line)),
+            (5, (1, End::Torn)),
+            (7, (2, End::Whole)),
+            (8, (2, End::Line)),
+        ];
         for (written, expected) in cases {
             assert_eq!(lines_within(written, &[4, 8]), expected);
         }
         // An empty line is written as soon as what stands before it is.
-        assert_eq!(lines_within(0, &[0, 4]), (1, false));
+        assert_eq!(lines_within(0, &[0, 4]), (1, End::Line));
     }
 
     #[test]

@@ -74,6 +74,10 @@ pub const AUDIT_QUEUE: usize = 16_384;
 pub const AUDIT_MILLISECONDS: u64 = 1_500;
 /// Request headers that audit entries show: each is looked up for each request.
 pub const AUDIT_HEADERS: usize = 64;
+/// Heads of audit chains that are kept: one for each device, node and start.
+pub const AUDIT_HEADS: usize = 512;
+/// Seconds between two signed heads of an audit chain: what a cut log can hide from them.
+pub const AUDIT_HEAD_SECONDS: u64 = 10;
 /// Audit devices that the API enables: each is a thread, and one more line for each entry.
 pub const AUDIT_DEVICES: usize = 16;
 /// Streams of one HTTP/2 connection.

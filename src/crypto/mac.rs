@@ -18,6 +18,15 @@ pub fn sha256(data: &[u8]) -> [u8; LEN] {
     whole(digest::digest(&digest::SHA256, data).as_ref())
 }
 
+/// SHA-256 of the parts one after another (their borders do not count).
+pub fn sha256_of(parts: &[&[u8]]) -> [u8; LEN] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    whole(context.finish().as_ref())
+}
+
 /// HMAC-SHA256 over the parts one after another (their borders do not count).
 pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; LEN] {
     HmacKey::new(key).sign(parts)
@@ -104,6 +113,7 @@ mod tests {
 
     #[test]
     fn sha256_of_abc() {
+        assert_eq!(sha256(b"abc"), sha256_of(&[b"a", b"", b"bc"]));
         assert_eq!(hex::encode(sha256(b"abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 

@@ -208,7 +208,7 @@ impl Node {
             config = next;
         }
         *place = Some(self.closed(config.clone()));
-        self.activate(opened, config).map(|()| true)
+        self.activate(opened, config).await.map(|()| true)
     }
 
     /// Takes a share. Unsealed already is no error.
@@ -321,6 +321,7 @@ impl Node {
             self.clock.sleep(step).await;
             left = left.saturating_sub(step);
         }
+        active.vault.close_audit().await;
         active.vault.seal();
         tracing::info!("sealed");
     }

@@ -7,13 +7,17 @@ use std::time::Duration;
 use futures_util::{TryStreamExt, stream};
 
 use super::Vault;
+use super::own::Work;
 use crate::base::{Error, Timestamp, limits};
+use crate::lease::Lease;
 use crate::system;
 
 /// At most so long between two looks at the feed.
 const POLL: Duration = Duration::from_millis(250);
 /// So long between two looks at what has ended.
 const SWEEP: Duration = Duration::from_millis(500);
+/// What the audit log calls it when something is taken back.
+const REVOKE: &str = "revoke";
 
 /// Pages that one round takes before the next look at all else.
 const ROUNDS: usize = 8;
@@ -25,6 +29,7 @@ impl Vault {
         tokio::spawn(sweep(Arc::downgrade(self)));
         tokio::spawn(super::measure::usage(Arc::downgrade(self)));
         tokio::spawn(super::tending::tend(Arc::downgrade(self)));
+        tokio::spawn(watch_audit(Arc::downgrade(self)));
     }
 
     pub(super) fn stopped(&self) -> bool {
@@ -47,6 +52,27 @@ async fn feed(vault: std::sync::Weak<Vault>) {
             () = storage.changed() => {}
             () = clock.sleep(POLL) => {}
         }
+    }
+}
+
+/// Names audit devices that hang, and signs how far their chains have come.
+async fn watch_audit(vault: std::sync::Weak<Vault>) {
+    let mut since = Duration::ZERO;
+    loop {
+        let Some(strong) = vault.upgrade().filter(|v| !v.stopped()) else { return };
+        strong.audit.watch();
+        if since >= Duration::from_secs(limits::AUDIT_HEAD_SECONDS) {
+            since = Duration::ZERO;
+            if let Err(error) = strong.checkpoint_audit().await
+                && !matches!(error, Error::Sealed)
+            {
+                tracing::warn!(%error, "the heads of the audit logs could not be stored");
+            }
+        }
+        let clock = strong.clock.clone();
+        drop(strong);
+        clock.sleep(crate::audit::Broker::BOUND).await;
+        since += crate::audit::Broker::BOUND;
     }
 }
 
@@ -120,7 +146,7 @@ impl Vault {
                 .try_for_each_concurrent(side_by_side, |(expires, digest)| self.end_token(expires, digest))
                 .await?;
             stream::iter(leases.into_iter().map(Ok))
-                .try_for_each_concurrent(side_by_side, |lease| async move { self.take_back(&lease, false).await })
+                .try_for_each_concurrent(side_by_side, |lease| self.end_lease(lease))
                 .await?;
             if !full {
                 break;
@@ -137,11 +163,32 @@ impl Vault {
             Some(token) if token.expires != Some(expires) => {
                 self.commit(self.tokens.forget_expiry(expires, &digest)).await.map(drop)
             }
-            Some(_) => self.revoke_token_tree(&digest).await,
+            Some(token) => {
+                let mount = self.mounts.table().at("auth/token/").map(|entry| entry.mount.clone());
+                let (path, accessor) = (token.path.as_str(), token.accessor.as_str());
+                let work = Work { operation: REVOKE, path, mount: mount.as_deref(), accessor, ..Work::default() };
+                self.on_record(work, self.revoke_token_tree(&digest)).await?
+            }
             None => {
                 self.finish_token(&digest).await?;
                 self.commit(self.tokens.forget_expiry(expires, &digest)).await.map(drop)
             }
+        }
+    }
+
+    async fn end_lease(&self, lease: Lease) -> crate::base::Result<()> {
+        let mount = self.mounts.table().accessor(&lease.mount_accessor).map(|entry| entry.mount.clone());
+        let (path, lease_id) = (lease.id.as_str(), lease.id.as_str());
+        let work = Work { operation: REVOKE, path, mount: mount.as_deref(), lease_id, ..Work::default() };
+        let take_back = async {
+            self.take_back(&lease, false).await?;
+            let left = self.leases.get(&lease.id)?.is_some();
+            if left { Err(Error::Unavailable("the lease could not be revoked yet".into())) } else { Ok(()) }
+        };
+        match self.on_record(work, take_back).await? {
+            // It is put further back, and blocks no other.
+            Err(Error::Unavailable(_)) => Ok(()),
+            other => other,
         }
     }
 }

@@ -31,6 +31,13 @@ impl Vault {
         if let Ok(stuck) = self.leases.stuck(crate::base::limits::BATCH_KEYS) {
             metrics.set("expire.num_irrevocable_leases", Vec::new(), stuck.len() as f64);
         }
+        let devices = self.audit.health();
+        let of_device = |health: &crate::audit::Health, value: f64| (vec![("device", health.path.clone())], value);
+        let working = |health: &crate::audit::Health| if health.fault.is_none() { 1.0 } else { 0.0 };
+        metrics.replace("audit.device.healthy", devices.iter().map(|h| of_device(h, working(h))));
+        metrics.replace("audit.device.queued", devices.iter().map(|h| of_device(h, h.queued as f64)));
+        metrics.replace("audit.device.written", devices.iter().map(|h| of_device(h, h.written as f64)));
+        metrics.replace("audit.device.lost", devices.iter().map(|h| of_device(h, h.lost as f64)));
         metrics.set("quota.rate_limit.num", Vec::new(), self.quotas.in_force().rules.len() as f64);
     }
 

@@ -9,6 +9,7 @@ mod denials;
 mod epochs;
 mod explain;
 mod measure;
+mod own;
 mod policies;
 pub mod request;
 mod response;
@@ -29,7 +30,7 @@ use arc_swap::ArcSwap;
 
 use crate::audit::Broker;
 use crate::barrier::{Barrier, Txn};
-use crate::base::{Clock, Error, Result, Rng};
+use crate::base::{Clock, Error, Result, Rng, limits};
 use crate::engine::{AnyEngine, Limits, Mount};
 use crate::identity::Identities;
 use crate::lease::Leases;
@@ -116,7 +117,7 @@ impl Vault {
         let leases = Arc::new(Leases::open(&barrier));
         let identities = Arc::new(Identities::open(&barrier));
         let mounts = Arc::new(Mounts::default());
-        let audit = Arc::new(Broker::new(settings.audit_rules.clone()));
+        let audit = Arc::new(Broker::new(settings.audit_rules.clone(), rng.clone()));
         let quotas = Arc::new(Quotas::open(&barrier));
         let lockouts = Arc::new(Lockouts::open(&barrier)?);
         let polled_ms = AtomicU64::new(milliseconds(clock.monotonic()));
@@ -170,6 +171,11 @@ impl Vault {
         });
         vault.barrier.measure(Meter { metrics: vault.settings.facts.metrics.clone(), clock: vault.clock.clone() });
         vault.reload_mounts()?;
+        match system::audit::heads(&vault.barrier.view()) {
+            Ok(heads) => vault.audit.remember(heads),
+            // A chain that begins anew is no reason to stay sealed.
+            Err(error) => tracing::warn!(%error, "the heads of the audit logs cannot be read"),
+        }
         vault.reload_audit()?;
         vault.reload_front()?;
         vault.quotas.reload()?;
@@ -233,7 +239,7 @@ impl Vault {
     /// # Errors
     /// Those of storage.
     pub async fn declare_audit(&self) -> Result<()> {
-        for _ in 0..crate::base::limits::CONFLICT_RETRIES {
+        for _ in 0..limits::CONFLICT_RETRIES {
             let declared = &self.audit.rules().declared;
             let Some(txn) = system::audit::declare(&self.barrier.view(), declared, self.rng.as_ref())? else {
                 return Ok(());
@@ -244,6 +250,32 @@ impl Vault {
             }
         }
         Err(Error::Conflict)
+    }
+
+    /// Signs and stores how far the chains of the audit devices have come.
+    ///
+    /// # Errors
+    /// Those of storage.
+    pub async fn checkpoint_audit(&self) -> Result<()> {
+        match system::audit::checkpoint(&self.barrier.view(), &self.audit, self.clock.now())? {
+            Some(txn) => match self.commit(txn).await {
+                // Another node made the key meanwhile: the next time will do.
+                Ok(_) | Err(Error::Conflict) => Ok(()),
+                Err(error) => Err(error),
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// Has the audit devices write what they hold, and keeps where they stopped: before the keys go.
+    pub async fn close_audit(&self) {
+        self.audit.flush().await;
+        let bound = std::time::Duration::from_secs(limits::DRAIN_SECONDS);
+        match tokio::time::timeout(bound, self.checkpoint_audit()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last heads of the audit logs could not be stored"),
+            Err(_) => tracing::warn!("the last heads of the audit logs could not be stored in time"),
+        }
     }
 
     /// The audit log.

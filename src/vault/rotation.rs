@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use serde::{Deserialize, Serialize};
 
 use super::Vault;
+use super::own::Work;
 use crate::base::{Key, Result, time};
 use crate::system::Rotation;
 
@@ -67,7 +68,8 @@ impl Vault {
         if !old && self.encryptions()? < rotation.max_operations {
             return Ok(());
         }
-        self.control.rotate().await?;
+        let work = Work { operation: "update", path: "sys/rotate", ..Work::default() };
+        self.on_record(work, self.control.rotate()).await??;
         tracing::info!(term = info.term + 1, by_age = old, "the keyring has a new term");
         Ok(())
     }

@@ -51,6 +51,7 @@ async fn a_secret_in_any_place_of_a_request_or_answer_is_in_no_output() {
     server.kv("secret", 2).await;
     server.kv("plain", 1).await;
     server.auth("userpass", "userpass").await;
+    server.put("sys/mounts/pki", json!({"type": "pki"})).await.ok();
     let mut bodies = Vec::new();
     let canary = |n: usize| format!("canary-audit-{n}-7d1f");
     let calls = vec![
@@ -84,6 +85,10 @@ async fn a_secret_in_any_place_of_a_request_or_answer_is_in_no_output() {
         server.call("PUT", "secret/data/b").bytes(format!("{} {{", canary(30))),
         server.put("secret/data/b", json!({"data": {"k": "v"}})).header("x-vault-namespace", &canary(31)),
         server.put("auth/token/revoke-accessor", json!({"accessor": canary(33)})),
+        server.call("PUT", "pki/ocsp").bytes(canary(34)).header("content-type", "application/ocsp-request"),
+        server.call("PUT", "plain/raw").bytes(canary(35)).header("content-type", "application/pkcs10"),
+        server.get("sys/mounts").header("x-vault-inline-auth-path", &canary(36)).header("cookie", &canary(37)),
+        server.get("sys/mounts").header("user-agent", &canary(38)).header("x-anything", &canary(39)),
     ];
     for call in calls {
         let answer = call.await;

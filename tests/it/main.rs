@@ -11,6 +11,7 @@ mod stores;
 
 mod approle;
 mod audit;
+mod audit_chain;
 mod connections;
 mod cubbyhole;
 mod explain;

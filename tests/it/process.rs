@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,6 +21,8 @@ pub struct Place {
 pub struct Process {
     child: Child,
     pub http: Http,
+    /// What it wrote to its standard output after it had started.
+    pub out: Arc<Mutex<Vec<String>>>,
 }
 
 impl Place {
@@ -74,8 +77,14 @@ impl Place {
         let started = started.await.unwrap_or(false);
         let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         assert!(started, "the server did not start: {}", log());
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Process { child, http: Http::new(address.unwrap()) }
+        let out = Arc::new(Mutex::new(Vec::new()));
+        let seen = out.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                seen.lock().unwrap().push(line);
+            }
+        });
+        Process { child, http: Http::new(address.unwrap()), out }
     }
 
     /// Starts it where it must not start: its words on the standard error stream.
@@ -130,6 +139,11 @@ impl Process {
 
     /// Asks it to end, and waits until it has: its exit code.
     pub async fn end(mut self) -> Option<i32> {
+        self.end_softly().await
+    }
+
+    /// As [`Process::end`], with what it wrote still to be read.
+    pub async fn end_softly(&mut self) -> Option<i32> {
         self.signal(Signal::TERM);
         let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
         ended.expect("it went on").unwrap().code()

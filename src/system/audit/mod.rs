@@ -1,8 +1,10 @@
 //! `sys/audit`: the devices of the audit log.
 
 mod headers;
+mod heads;
 
 pub use headers::rules as header_rules;
+pub use heads::{checkpoint, heads};
 
 use super::Sys;
 use crate::audit::{Declared, DeviceConfig};
@@ -71,6 +73,7 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
         .at("audit", "List the audit devices.", |at| at.read(list).sudo().flat())
         .at("audit/{path..}", "Enable and disable an audit device.", |at| at.update(enable).delete(disable).sudo())
         .and(headers::routes)
+        .and(heads::routes)
         .at("audit-hash/{path..}", "The hash of a text, as a device writes it.", |at| at.update(hash).flat())
 }
 
@@ -148,6 +151,10 @@ async fn disable(cx: Cx<Sys>, p: ByPath) -> Result<Reply> {
     }
     devices.retain(|d| d.path != path.as_str());
     txn.put(&key(), &devices)?;
+    // The last word on its chain.
+    if let Some(heads) = checkpoint(&cx.engine().handles.view, &cx.engine().handles.audit, cx.now())? {
+        txn.merge(heads);
+    }
     Ok(Reply::empty(txn))
 }
 

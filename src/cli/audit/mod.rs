@@ -1,4 +1,6 @@
-//! Audit devices: enable, disable, list.
+//! Audit devices: enable, disable, list; and their logs: verify, heads.
+
+mod verify;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -24,6 +26,8 @@ enum Command {
     Enable(Enable),
     Disable(Disable),
     List(List),
+    Verify(verify::Verify),
+    Heads(verify::PrintHeads),
 }
 
 /// Enable a device.
@@ -65,6 +69,8 @@ impl Audit {
             Command::Enable(command) => command.run(cx).await,
             Command::Disable(command) => command.run(cx).await,
             Command::List(command) => command.run(cx).await,
+            Command::Verify(command) => command.run(cx),
+            Command::Heads(command) => command.run(cx).await,
         }
     }
 }
