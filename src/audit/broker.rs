@@ -1,7 +1,6 @@
 //! The broker: hands each entry to all devices, and the proof to whoever waited for one of them.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -54,19 +53,6 @@ impl Drop for Sent {
     }
 }
 
-/// How many entries there were since the broker was made, with any device enabled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Requests on record.
-    pub requests: u64,
-    /// Responses on record.
-    pub responses: u64,
-    /// Requests that no device wrote.
-    pub request_failures: u64,
-    /// Responses that no device wrote.
-    pub response_failures: u64,
-}
-
 /// The enabled devices. Entries read them without a lock.
 pub struct Broker {
     devices: ArcSwap<Vec<Arc<Device>>>,
@@ -75,7 +61,6 @@ pub struct Broker {
     rng: Arc<dyn Rng>,
     /// Heads of chains of former starts.
     heads: ArcSwap<Vec<Head>>,
-    counts: [AtomicU64; 4],
     /// How long an entry waits for its devices.
     bound: Duration,
     /// One change at a time.
@@ -91,7 +76,6 @@ impl Broker {
             rules,
             rng,
             heads: ArcSwap::default(),
-            counts: Default::default(),
             bound: BOUND,
             turn: Mutex::new(()),
         }
@@ -149,13 +133,6 @@ impl Broker {
 
     /// How long an entry waits for its devices.
     pub const BOUND: Duration = BOUND;
-
-    /// How many entries there were, for metrics.
-    pub fn counts(&self) -> Counts {
-        let [requests, responses, request_failures, response_failures] =
-            [0, 1, 2, 3].map(|at| self.counts[at].load(Ordering::Relaxed));
-        Counts { requests, responses, request_failures, response_failures }
-    }
 
     /// Has entries show these headers from now on.
     pub fn show_headers(&self, rules: HeaderRules) {
@@ -282,10 +259,7 @@ impl Broker {
             if hope { Poll::Pending } else { Poll::Ready(false) }
         });
         let written = tokio::time::timeout(self.bound, any).await;
-        let recorded = matches!(written, Ok(true));
-        let count = usize::from(stage == Stage::Response) + if recorded { 0 } else { 2 };
-        self.counts[count].fetch_add(1, Ordering::Relaxed);
-        if recorded {
+        if matches!(written, Ok(true)) {
             return Ok(());
         }
         if written.is_err() {

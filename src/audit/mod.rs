@@ -19,7 +19,7 @@ mod memo;
 mod queue;
 pub mod verify;
 
-pub use broker::{Begun, Broker, Counts, Recorded, Released};
+pub use broker::{Begun, Broker, Recorded, Released};
 pub use config::{Declared, DeviceConfig, Rules};
 pub use device::Health;
 pub use entry::{AuthFacts, Entry, RequestFacts, ResponseFacts, WrapFacts};

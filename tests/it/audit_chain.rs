@@ -187,6 +187,11 @@ fn device(path: &str, file: &Path) -> DeviceConfig {
     DeviceConfig::new("file", path, options, &SystemRng::new())
 }
 
+/// What a scraper would see, without a request that the audit log would have to hold.
+fn metrics(server: &Server) -> String {
+    String::from_utf8(server.node.metrics("prometheus").unwrap().1).unwrap()
+}
+
 #[tokio::test]
 async fn a_pipe_that_nobody_reads_degrades_alone_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -205,6 +210,10 @@ async fn a_pipe_that_nobody_reads_degrades_alone_and_is_named() {
     assert!(health[0].fault.as_ref().is_some_and(|fault| fault.contains("time")) && health[0].queued > 0, "{health:?}");
     assert!(health[1].fault.is_none() && health[1].written == 200 && health[1].lost == 0, "{health:?}");
     assert!(crate::logs::text().contains("hole/"));
+    let shown = metrics(&server);
+    assert_eq!(crate::metrics::value(&shown, "vault_audit_device_healthy{device=\"hole/\"}"), 0.0);
+    assert_eq!(crate::metrics::value(&shown, "vault_audit_device_healthy{device=\"good/\"}"), 1.0);
+    assert!(crate::metrics::value(&shown, "vault_audit_device_queued{device=\"hole/\"}") > 0.0);
     assert_eq!(verify(&json!({}), &[&good]).entries, 200);
     // Alone it fails every request, by name.
     audit.reload(vec![device("hole", &pipe)]);
@@ -216,8 +225,9 @@ async fn a_pipe_that_nobody_reads_degrades_alone_and_is_named() {
             refused += 1;
         }
     }
-    let counts = audit.counts();
-    assert!(refused > 0 && counts.request_failures + counts.response_failures > 0, "{refused} {counts:?}");
+    let shown = metrics(&server);
+    let of_stage = |stage: &str| crate::metrics::value(&shown, &format!("vault_audit_log_{stage}_failure"));
+    assert!(refused > 0 && of_stage("request") + of_stage("response") > 0.0, "{refused}");
     server.get("sys/health").await.is(200);
     audit.reload(Vec::new());
     server.get("sys/mounts").await.ok();
@@ -243,7 +253,9 @@ async fn what_ends_by_itself_is_on_record_and_not_done_without() {
     let text = std::fs::read_to_string(logged.file("a.log")).unwrap();
     let entries: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let own = entries.iter().filter(|e| e["auth"]["display_name"] == "system").collect::<Vec<_>>();
-    assert_eq!(own.iter().map(|e| &e["type"]).collect::<Vec<_>>(), ["request", "response"], "{own:?}");
+    // The server's own round may come at the same time as the one that is asked for: as many beginnings as ends.
+    let of_kind = |kind: &str| own.iter().filter(|e| e["type"] == kind).count();
+    assert!(of_kind("request") > 0 && of_kind("request") == of_kind("response"), "{own:?}");
     for entry in own {
         assert_eq!(entry["request"]["operation"], "revoke");
         assert_eq!(entry["request"]["client_token_accessor"], hash);
