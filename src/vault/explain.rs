@@ -51,6 +51,7 @@ impl Vault {
             remote: None,
             client_cert: None,
             raw: Arc::new(RawRequest::default),
+            headers: Vec::new(),
             memo: Arc::default(),
         };
         let Routed { inbound, target, public } = self.route(inbound);
