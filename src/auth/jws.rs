@@ -228,7 +228,6 @@ impl<'a> Unverified<'a> {
         if signed { Ok(&self.claims) } else { Err(Distrust::Signature) }
     }
 
-    #[allow(dead_code, reason = "kubernetes")]
     /// The claims, believed by nobody: for somebody who asks another who does.
     pub const fn unverified_claims(&self) -> &Map {
         &self.claims

@@ -1,7 +1,9 @@
 //! The auth methods that can be mounted.
 
 pub mod approle;
+pub mod cert;
 mod glob;
 mod jws;
 pub mod jwt;
+pub mod kubernetes;
 pub mod userpass;

@@ -11,6 +11,7 @@ mod cross_checks;
 pub mod extension;
 mod name;
 mod ocsp;
+mod path;
 mod request;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use der::asn1::ObjectIdentifier as Oid;
 pub use extension::{Extension, KeyUsage};
 pub use name::{DistinguishedName, Subject};
 pub use ocsp::{CertId, CertStatus, OcspRefusal, OcspRequest, OcspSpec};
+pub use path::client_path;
 pub use request::{Request, RequestSpec};
 
 use super::error::{Error, Result};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::auth::{approle, jwt, userpass};
+use crate::auth::{approle, cert, jwt, kubernetes, userpass};
 use crate::barrier::{Txn, View};
 use crate::base::{Error, Result};
 use crate::engine::{AnyEngine, Engine, Mount, Mounted};
@@ -37,7 +37,9 @@ static KINDS: &[Kind] = &[
     Kind { class: Class::Secret, word: kv::TYPE, open: kv::open, enable: kv::enable },
     kind::<pki::Pki>(Class::Secret),
     kind::<approle::AppRole>(Class::Auth),
+    kind::<cert::Cert>(Class::Auth),
     kind::<jwt::Jwt>(Class::Auth),
+    kind::<kubernetes::Kubernetes>(Class::Auth),
     // The same engine under the word for browsers.
     Kind { word: "oidc", ..kind::<jwt::Jwt>(Class::Auth) },
     kind::<userpass::Userpass>(Class::Auth),

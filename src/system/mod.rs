@@ -24,7 +24,7 @@ use crate::audit::Broker;
 use crate::barrier::View;
 use crate::base::json::Map;
 use crate::base::{BoxFuture, Error, Json, Operation, Path, Result, Secret, Ttl};
-use crate::engine::{AnyEngine, Limits, Mount, Mounted};
+use crate::engine::{AnyEngine, ClientCert, Limits, Mount, Mounted};
 use crate::identity::Identities;
 use crate::lease::Leases;
 use crate::mount::Mounts;
@@ -160,12 +160,13 @@ pub trait Work: Send + Sync {
     fn commit(&self, txn: crate::barrier::Txn) -> BoxFuture<'_, Result<()>>;
     /// Finishes taking down mounts that have left the table.
     fn unmounted(&self) -> BoxFuture<'_, Result<()>>;
-    /// Gives a token a new end. `increment` is what is asked for, 0 for what it had.
+    /// Gives a token a new end. `increment` is what is asked for, 0 for what it had; `shown` is the certificate of who asks.
     fn renew_token<'a>(
         &'a self,
         token: &'a Token,
         text: Secret<String>,
         increment: Ttl,
+        shown: Option<ClientCert>,
     ) -> BoxFuture<'a, Result<Renewed>>;
     /// Gives a lease a new end.
     fn renew_lease<'a>(&'a self, id: &'a str, increment: Ttl) -> BoxFuture<'a, Result<RenewedLease>>;

@@ -4,7 +4,7 @@ use super::Vault;
 use super::stages::{describe, effective_ttl, entry_of, own_frame};
 use crate::base::json::Map;
 use crate::base::{BoxFuture, Error, Json, Operation, Path, Result, Secret, Ttl, time};
-use crate::engine::{Login, TokenKind};
+use crate::engine::{ClientCert, Frame, Login, TokenKind};
 use crate::identity::Standing;
 use crate::policy::{Decision, Query};
 use crate::system::{Question, Renewed, RenewedLease, Revocation, Work};
@@ -39,6 +39,7 @@ impl Work for Vault {
         token: &'a Token,
         text: Secret<String>,
         increment: Ttl,
+        shown: Option<ClientCert>,
     ) -> BoxFuture<'a, Result<Renewed>> {
         Box::pin(async move {
             let now = self.clock.now();
@@ -67,7 +68,7 @@ impl Work for Vault {
             login.max_ttl = token.max_ttl;
             let mut regrouped = None;
             if let Some(entry) = from_method {
-                let frame = own_frame(self, &entry, Path::parse(&token.path)?);
+                let frame = Frame { client_cert: shown, ..own_frame(self, &entry, Path::parse(&token.path)?) };
                 let renewal = entry.engine.renew_login(frame, login.clone()).await?;
                 if renewal.gone {
                     return Ok(Renewed(None));

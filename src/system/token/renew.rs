@@ -29,7 +29,7 @@ params! {
 
 async fn give(cx: &Cx<TokenEngine>, token: &Token, text: Secret<String>, increment: Option<Ttl>) -> Result<Reply> {
     let work = cx.engine().handles.work()?;
-    let renewed = work.renew_token(token, text, increment.unwrap_or_default()).await?;
+    let renewed = work.renew_token(token, text, increment.unwrap_or_default(), cx.client_cert.clone()).await?;
     Ok(renewed.0.map_or_else(Reply::nothing, Reply::whole))
 }
 

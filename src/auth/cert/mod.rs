@@ -1,0 +1,44 @@
+//! Login with the certificate that a client showed in its TLS handshake.
+//!
+//!     config              what holds for all
+//!     cert/<name>         a trusted certificate, what a client's must say, and what it gets
+//!     crl/<name>          a revocation list: whose, and which of the lists below
+//!     crl-data/<revision> the list, never changed: so that what was read of it stays true
+//!
+//! A trusted CA's certificate admits what it signed; any other trusted certificate admits itself alone, compared byte for byte. The handshake
+//! has proven that the client has the key.
+
+mod bounds;
+mod config;
+mod crl;
+mod login;
+mod role;
+
+use crate::barrier::View;
+use crate::base::{BoxFuture, Result};
+use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes};
+
+/// The engine.
+pub struct Cert {
+    lists: crl::Lists,
+}
+
+impl Engine for Cert {
+    const TYPE: &'static str = "cert";
+
+    fn routes() -> Routes<Self> {
+        Routes::new("Login with a TLS client certificate.")
+            .and(config::routes)
+            .and(role::routes)
+            .and(crl::routes)
+            .and(login::routes)
+    }
+
+    fn open(_: &Mount, _: &View) -> Result<Self> {
+        Ok(Self { lists: crl::Lists::default() })
+    }
+
+    fn renew_login(cx: Cx<Self>, login: Login) -> BoxFuture<'static, Result<Renewal>> {
+        Box::pin(async move { login::renew(&cx, &login) })
+    }
+}

@@ -1,0 +1,216 @@
+//! `certs/`: trusted certificates, what a client's must say, and what it gets.
+
+use serde::{Deserialize, Serialize};
+
+use super::Cert;
+use crate::base::json::Map;
+use crate::base::{Error, Json, Key, Name, Result, limits};
+use crate::crypto::x509::{Certificate, extension};
+use crate::engine::{Cx, OlderTokenParams, Reply, Routes, TokenParams, TokenRules, page};
+use crate::params;
+
+/// Adds the endpoints.
+pub fn routes(routes: Routes<Cert>) -> Routes<Cert> {
+    routes.at("certs/", "List the trusted certificates.", |at| at.list(list)).at(
+        "certs/{name!}",
+        "Read, write and delete a trusted certificate.",
+        |at| at.read(read).upsert(exists, write).delete(delete),
+    )
+}
+
+/// A trusted certificate and its conditions, as stored.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Role {
+    /// PEM: CAs, or certificates that are trusted by themselves.
+    pub certificate: String,
+    /// The name that logs show.
+    pub display_name: String,
+    /// Patterns: one must fit the common name, a DNS name or a mail address.
+    pub allowed_names: Vec<String>,
+    /// Patterns for the common name.
+    pub allowed_common_names: Vec<String>,
+    /// Patterns for DNS names.
+    pub allowed_dns_sans: Vec<String>,
+    /// Patterns for mail addresses.
+    pub allowed_email_sans: Vec<String>,
+    /// Patterns for URIs.
+    pub allowed_uri_sans: Vec<String>,
+    /// Patterns for organizational units.
+    pub allowed_organizational_units: Vec<String>,
+    /// `oid:pattern`, all of which must fit.
+    pub required_extensions: Vec<String>,
+    /// Extensions whose text becomes metadata.
+    pub allowed_metadata_extensions: Vec<String>,
+    /// What the tokens are like.
+    pub rules: TokenRules,
+}
+
+impl Role {
+    /// The certificates.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn trusted(&self) -> Result<Vec<Certificate>> {
+        Ok(Certificate::all_from_pem(&self.certificate)?)
+    }
+}
+
+/// Where one lies.
+pub fn key(name: &Name) -> Key {
+    folder().join(name.as_str())
+}
+
+/// Where all lie.
+pub fn folder() -> Key {
+    Key::new("cert")
+}
+
+params! {
+    /// A trusted certificate.
+    pub struct ByName {
+        /// Its name.
+        name: Name,
+    }
+    /// A trusted certificate; what is absent stays as it was.
+    pub struct Write {
+        /// Its name.
+        name: Name,
+        /// PEM: a CA's, or one that is trusted by itself; several in one text.
+        certificate: Option<String>,
+        /// The name that logs show.
+        display_name: Option<String>,
+        /// Patterns: one must fit the common name, a DNS name or a mail address.
+        allowed_names: Option<Vec<String>>,
+        /// Patterns for the common name.
+        allowed_common_names: Option<Vec<String>>,
+        /// Patterns for DNS names.
+        allowed_dns_sans: Option<Vec<String>>,
+        /// Patterns for mail addresses.
+        allowed_email_sans: Option<Vec<String>>,
+        /// Patterns for URIs.
+        allowed_uri_sans: Option<Vec<String>>,
+        /// Patterns for organizational units.
+        allowed_organizational_units: Option<Vec<String>>,
+        /// 'oid:pattern' for the text of an extension, or 'hex:oid:pattern' for its bytes; all must fit.
+        required_extensions: Option<Vec<String>>,
+        /// Object identifiers of extensions whose text becomes metadata.
+        allowed_metadata_extensions: Option<Vec<String>>,
+        /// Refused when true: revocation is checked by lists.
+        ocsp_enabled: Option<bool>,
+        /// The older names of what the tokens are like.
+        older: OlderTokenParams,
+        /// What the tokens are like.
+        token: TokenParams,
+    }
+    /// A stretch of the list.
+    pub struct Page {
+        /// Only names after this one.
+        after: Option<String>,
+        /// At most so many names.
+        limit: Option<i64>,
+    }
+}
+
+async fn list(cx: Cx<Cert>, p: Page) -> Result<Reply> {
+    Ok(Reply::list(page(cx.list(&folder())?, p.after.as_deref(), p.limit)))
+}
+
+async fn read(cx: Cx<Cert>, p: ByName) -> Result<Reply> {
+    let role: Role = cx.get(&key(&p.name))?.ok_or_else(Error::not_found)?;
+    let list = |items: Vec<String>| if items.is_empty() { Json::Null } else { items.into() };
+    let pairs: [(&str, Json); 15] = [
+        ("allowed_common_names", list(role.allowed_common_names)),
+        ("allowed_dns_sans", list(role.allowed_dns_sans)),
+        ("allowed_email_sans", list(role.allowed_email_sans)),
+        ("allowed_metadata_extensions", list(role.allowed_metadata_extensions)),
+        ("allowed_names", list(role.allowed_names)),
+        ("allowed_organizational_units", list(role.allowed_organizational_units)),
+        ("allowed_uri_sans", list(role.allowed_uri_sans)),
+        ("certificate", role.certificate.into()),
+        ("display_name", role.display_name.into()),
+        ("ocsp_ca_certificates", "".into()),
+        ("ocsp_enabled", false.into()),
+        ("ocsp_fail_open", false.into()),
+        ("ocsp_query_all_servers", false.into()),
+        ("ocsp_servers_override", Json::Null),
+        ("required_extensions", list(role.required_extensions)),
+    ];
+    let mut data = Map::from(pairs.map(|(k, v)| (k.to_owned(), v)));
+    role.rules.show(&mut data);
+    Ok(Reply::data(data))
+}
+
+fn exists(cx: &Cx<Cert>, p: &Write) -> Result<bool> {
+    Ok(cx.get::<Role>(&key(&p.name))?.is_some())
+}
+
+async fn write(cx: Cx<Cert>, p: Write) -> Result<Reply> {
+    let key = key(&p.name);
+    let mut txn = cx.txn();
+    let old: Option<Role> = txn.get(&key)?;
+    if old.is_some() && cx.create_only {
+        // Who may only create does not overwrite what came in between.
+        return Err(Error::Denied);
+    }
+    if p.ocsp_enabled == Some(true) {
+        // Taken and not done, it would admit who is revoked.
+        return Err(Error::invalid("field 'ocsp_enabled': OCSP is not asked yet; give a revocation list in crls/"));
+    }
+    let mut role = old.unwrap_or_else(|| Role { display_name: p.name.as_str().to_owned(), ..Role::default() });
+    if let Some(certificate) = p.certificate {
+        role.certificate = certificate;
+    }
+    if let Some(name) = p.display_name.filter(|name| !name.is_empty()) {
+        role.display_name = name;
+    }
+    for (place, given) in [
+        (&mut role.allowed_names, p.allowed_names),
+        (&mut role.allowed_common_names, p.allowed_common_names),
+        (&mut role.allowed_dns_sans, p.allowed_dns_sans),
+        (&mut role.allowed_email_sans, p.allowed_email_sans),
+        (&mut role.allowed_uri_sans, p.allowed_uri_sans),
+        (&mut role.allowed_organizational_units, p.allowed_organizational_units),
+        (&mut role.required_extensions, p.required_extensions),
+        (&mut role.allowed_metadata_extensions, p.allowed_metadata_extensions),
+    ] {
+        if let Some(list) = given {
+            if list.len() > limits::ROLE_CONDITIONS {
+                return Err(Error::invalid(format!("a list has at most {} entries", limits::ROLE_CONDITIONS)));
+            }
+            *place = list;
+        }
+    }
+    role.rules.apply_older(p.older)?;
+    role.rules.apply(p.token)?;
+    check(&role)?;
+    txn.put(&key, &role)?;
+    Ok(Reply::empty(txn))
+}
+
+fn check(role: &Role) -> Result<()> {
+    let trusted = role.trusted().map_err(|_| Error::invalid("failed to parse certificate"))?;
+    if trusted.is_empty() {
+        return Err(Error::invalid("failed to parse certificate"));
+    }
+    if trusted.len() > limits::JWKS_KEYS {
+        return Err(Error::invalid(format!("field 'certificate': at most {} certificates", limits::JWKS_KEYS)));
+    }
+    for asked in &role.required_extensions {
+        let rest = asked.strip_prefix("hex:").unwrap_or(asked);
+        let oid = rest.split_once(':').map(|(oid, _)| oid);
+        if oid.is_none_or(|oid| extension::oid(oid).is_err()) {
+            return Err(Error::invalid("field 'required_extensions': expected 'oid:pattern'"));
+        }
+    }
+    if role.allowed_metadata_extensions.iter().any(|oid| extension::oid(oid).is_err()) {
+        return Err(Error::invalid("field 'allowed_metadata_extensions': expected object identifiers"));
+    }
+    Ok(())
+}
+
+async fn delete(cx: Cx<Cert>, p: ByName) -> Result<Reply> {
+    let mut txn = cx.txn();
+    txn.delete(&key(&p.name));
+    Ok(Reply::empty(txn))
+}
