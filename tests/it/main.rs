@@ -4,6 +4,7 @@
 //! `stores` makes storage misbehave, `process` runs the real binary where a story needs one that can be killed.
 
 mod http;
+mod issuer;
 mod logs;
 mod process;
 mod server;
@@ -20,7 +21,9 @@ mod fields;
 mod fuzz;
 mod identity;
 mod input;
+mod jwt;
 mod kill;
+mod kubernetes;
 mod kv;
 mod lease_ends;
 mod limits;
