@@ -71,7 +71,16 @@ fn writers() -> Vec<Writer> {
         ),
         writer("auth/approle/role/a/policies", "policies", json!({}), Some(("auth/approle/role/a", "token_policies"))),
         writer("auth/cert/certs/c", "token_policies", json!({}), Some(("auth/cert/certs/c", "token_policies"))),
+        writer("auth/cert/certs/c", "policies", json!({}), Some(("auth/cert/certs/c", "token_policies"))),
         writer("auth/jwt/role/j", "token_policies", json!({}), Some(("auth/jwt/role/j", "token_policies"))),
+        writer("auth/jwt/role/j", "policies", json!({}), Some(("auth/jwt/role/j", "token_policies"))),
+        writer(
+            "auth/kubernetes/role/k",
+            "token_policies",
+            json!({}),
+            Some(("auth/kubernetes/role/k", "token_policies")),
+        ),
+        writer("auth/kubernetes/role/k", "policies", json!({}), Some(("auth/kubernetes/role/k", "token_policies"))),
         writer("identity/entity", "policies", json!({"name": "e"}), Some(("identity/entity/name/e", "policies"))),
         writer("identity/entity/name/e", "policies", json!({}), Some(("identity/entity/name/e", "policies"))),
         writer("identity/group", "policies", json!({"name": "g"}), Some(("identity/group/name/g", "policies"))),
@@ -87,14 +96,18 @@ fn names_root(policies: &Value) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn root_is_given_by_nobody_in_any_spelling() {
     let server = Server::new().await;
-    for kind in ["userpass", "approle", "cert", "jwt"] {
-        // What is not there yet has no writer either.
-        let answer = server.put(&format!("sys/auth/{kind}"), json!({"type": kind})).await;
-        assert!(matches!(answer.status, 204 | 400), "{answer:?}");
+    for kind in ["userpass", "approle", "cert", "jwt", "kubernetes"] {
+        server.auth(kind, kind).await;
     }
     server.put("auth/token/roles/open", json!({"allowed_policies_glob": ["*"]})).await.ok();
     server.put("auth/userpass/users/u", json!({"password": "p"})).await;
     server.put("auth/approle/role/a", json!({})).await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = rcgen::CertificateParams::new(vec!["a.test".into()]).unwrap().self_signed(&key).unwrap();
+    server.put("auth/cert/certs/c", json!({"certificate": leaf.pem()})).await.ok();
+    server.put("auth/jwt/role/j", json!({"role_type": "jwt", "user_claim": "sub", "bound_subject": "s"})).await.ok();
+    let bound = json!({"bound_service_account_names": "a", "bound_service_account_namespaces": "n"});
+    server.put("auth/kubernetes/role/k", bound).await.ok();
     // Everything but root: sudo everywhere.
     server
         .policy(

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use warifu::crypto::{Curve, KeyKind, PrivateKey};
 use warifu::storage::memory::Memory;
 
 use crate::http::Http;
+use crate::issuer::sign;
 use crate::server::{Plan, Server, at_once};
 use crate::stores::{FEEDS, Feed, Wire};
 
@@ -52,7 +54,7 @@ impl Pair {
         let wire = Wire::new(one.plan.storage.clone());
         let two = one.again_over(wire.clone()).await;
         two.open().await;
-        for kind in ["userpass", "approle"] {
+        for kind in ["userpass", "approle", "jwt", "cert", "kubernetes"] {
             one.put(&format!("sys/auth/{kind}"), json!({"type": kind})).await.ok();
         }
         one.kv("kv", 2).await;
@@ -124,6 +126,17 @@ async fn approle(http: &Http, more: Value) -> Value {
         "body": {"role_id": role_id, "secret_id": secret_id},
         "accessor": secret.data()["secret_id_accessor"],
     })
+}
+
+/// A login with a token whose issuer's key is configured.
+async fn jwt(http: &Http) -> Value {
+    let key = PrivateKey::generate(KeyKind::Ec(Curve::P256)).unwrap();
+    let config = json!({"jwt_validation_pubkeys": [key.public().pem().unwrap()]});
+    http.put("auth/jwt/config", config).await.ok();
+    let role = json!({"role_type": "jwt", "user_claim": "sub", "bound_subject": "s"});
+    http.put("auth/jwt/role/r", role).await.ok();
+    let token = sign(&json!({"alg": "ES256"}), &json!({"sub": "s", "iat": 1, "exp": 4_000_000_000_u64}), &key);
+    json!({"path": "auth/jwt/login", "body": {"role": "r", "jwt": token}})
 }
 
 const ENDS: &[End] = &[
@@ -280,6 +293,26 @@ const ENDS: &[End] = &[
         make: |http| Box::pin(async move { approle(&http, json!({})).await }),
         works: logs_in,
         end: |http, _| Box::pin(async move { drop(http.delete("auth/approle/role/r").await.ok()) }),
+    },
+    End {
+        name: "jwt: the role removed",
+        make: |http| Box::pin(async move { jwt(&http).await }),
+        works: logs_in,
+        end: |http, _| Box::pin(async move { drop(http.delete("auth/jwt/role/r").await.ok()) }),
+    },
+    End {
+        name: "jwt: the role asks for another subject",
+        make: |http| Box::pin(async move { jwt(&http).await }),
+        works: logs_in,
+        end: |http, _| {
+            Box::pin(async move { drop(http.put("auth/jwt/role/r", json!({"bound_subject": "t"})).await.ok()) })
+        },
+    },
+    End {
+        name: "jwt: the issuer has another key",
+        make: |http| Box::pin(async move { jwt(&http).await }),
+        works: logs_in,
+        end: |http, _| Box::pin(async move { drop(jwt(&http).await) }),
     },
 ];
 

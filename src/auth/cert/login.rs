@@ -13,12 +13,12 @@ use super::role::{self, Role};
 use crate::base::{Error, Json, Name, Result};
 use crate::crypto::sha256;
 use crate::crypto::x509::{Certificate, client_path};
-use crate::engine::{Alias, ClientCert, Cx, Login, Renewal, Reply, Routes};
+use crate::engine::{Alias, Claim, ClientCert, Cx, Login, Renewal, Reply, Routes};
 use crate::params;
 
 /// Adds the endpoint.
 pub fn routes(routes: Routes<Cert>) -> Routes<Cert> {
-    routes.at("login", "Log in with the certificate of the connection.", |at| at.update(login).public())
+    routes.at("login", "Log in with the certificate of the connection.", |at| at.update(login).public().claims(claim))
 }
 
 params! {
@@ -31,6 +31,12 @@ params! {
 
 fn refused() -> Error {
     Error::invalid("invalid certificate or no client certificate supplied")
+}
+
+/// The trusted certificate that is meant, for those who limit its logins.
+fn claim(_: &Cx<Cert>, p: &Credentials) -> Result<Claim> {
+    let name = p.name.as_deref().and_then(|name| Name::folded(name).ok());
+    Ok(Claim { alias: None, role: name.map(|name| name.as_str().to_owned()) })
 }
 
 async fn login(cx: Cx<Cert>, p: Credentials) -> Result<Reply> {

@@ -10,12 +10,12 @@ use super::keys;
 use super::role::{self, Role, RoleType};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Name, Result, Secret};
-use crate::engine::{Alias, Cx, Login, Renewal, Reply, Routes};
+use crate::engine::{Alias, Claim, Cx, Login, Renewal, Reply, Routes};
 use crate::params;
 
 /// Adds the endpoint.
 pub fn routes(routes: Routes<Jwt>) -> Routes<Jwt> {
-    routes.at("login", "Log in with a signed token.", |at| at.update(login).public())
+    routes.at("login", "Log in with a signed token.", |at| at.update(login).public().claims(claim))
 }
 
 params! {
@@ -26,6 +26,12 @@ params! {
         /// The signed token.
         jwt: Option<Secret<String>>,
     }
+}
+
+/// The role, for those who limit its logins. Who it is, a token says only once it is verified: it is of nobody whom guesses could lock out.
+fn claim(cx: &Cx<Jwt>, p: &Credentials) -> Result<Claim> {
+    let (name, _) = find_role(cx, &config::of(cx)?, p.role.clone())?;
+    Ok(Claim { alias: None, role: Some(name.as_str().to_owned()) })
 }
 
 async fn login(cx: Cx<Jwt>, p: Credentials) -> Result<Reply> {

@@ -10,12 +10,12 @@ use super::role::{self, AliasSource, Role};
 use crate::auth::jws::{Algorithm, Unverified};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Name, Result, Secret};
-use crate::engine::{Alias, Cx, Login, Renewal, Reply, Routes};
+use crate::engine::{Alias, Claim, Cx, Login, Renewal, Reply, Routes};
 use crate::params;
 
 /// Adds the endpoint.
 pub fn routes(routes: Routes<Kubernetes>) -> Routes<Kubernetes> {
-    routes.at("login", "Log in with a service account's token.", |at| at.update(login).public())
+    routes.at("login", "Log in with a service account's token.", |at| at.update(login).public().claims(claim))
 }
 
 /// The issuer of clusters that say nothing else.
@@ -36,6 +36,12 @@ fn refused() -> Error {
     Error::invalid(
         "there is no such role, it is not for this service account, or the cluster does not vouch for the token",
     )
+}
+
+/// The role, for those who limit its logins. An account is known only once the cluster vouches for it: guesses lock nobody out.
+fn claim(_: &Cx<Kubernetes>, p: &Credentials) -> Result<Claim> {
+    let name = p.role.as_deref().and_then(|name| Name::folded(name).ok());
+    Ok(Claim { alias: None, role: name.map(|name| name.as_str().to_owned()) })
 }
 
 async fn login(cx: Cx<Kubernetes>, p: Credentials) -> Result<Reply> {
