@@ -132,6 +132,15 @@ fn public_key(pem: &str) -> Option<Vec<u8>> {
     key.public_key().map(|public| public.as_ref().to_vec())
 }
 
+/// Whether a private key is that of a certificate.
+pub(super) fn belongs(certificate: &CertificateDer, key: &PrivateKeyDer) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return false };
+    rustls::crypto::ring::sign::any_supported_type(key)
+        .ok()
+        .and_then(|key| key.public_key().map(|public| public.as_ref() == certificate.public_key().raw))
+        .unwrap_or(false)
+}
+
 /// Whether a certificate has the names that the parameters ask for.
 fn fits(certificate: &X509Certificate, dependency: &Dependency) -> bool {
     let common = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
@@ -166,7 +175,7 @@ fn name_text(name: &GeneralName) -> Option<String> {
 }
 
 /// The PEM blocks of a file, also where they are indented or inside a JSON string, without a final newline.
-fn blocks(file: &[u8]) -> Vec<String> {
+pub(super) fn blocks(file: &[u8]) -> Vec<String> {
     let Ok(text) = std::str::from_utf8(file) else { return Vec::new() };
     let text = text.replace("\\n", "\n");
     let mut found = Vec::new();

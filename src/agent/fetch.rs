@@ -34,6 +34,8 @@ pub(super) enum Life {
     Rotated(Duration),
     /// The answer to a write, which is not asked again.
     Once,
+    /// Until Consul tells of a change after this index.
+    Watched(u64),
 }
 
 /// Why there is no value.
@@ -46,7 +48,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn new(text: impl Into<String>) -> Failure {
+    pub(super) fn new(text: impl Into<String>) -> Failure {
         Failure { text: text.into(), status: None }
     }
 
@@ -65,11 +67,7 @@ impl std::fmt::Display for Failure {
 /// Fetches a dependency.
 pub(super) async fn fetch(client: &Client, dependency: &Dependency, now: Timestamp) -> Result<Fetched, Failure> {
     match dependency.kind {
-        Kind::Read => {
-            let reply = read(client, dependency, "data").await?;
-            let life = life_of_read(&reply);
-            Ok(Fetched { value: secret(reply), life })
-        }
+        kind if kind.is_consul() => Err(Failure::new("no Consul is configured")),
         Kind::List => {
             let reply = read(client, dependency, "metadata").await?;
             let keys = reply.key("data").and_then(|data| data.key("keys")).cloned();
@@ -91,6 +89,22 @@ pub(super) async fn fetch(client: &Client, dependency: &Dependency, now: Timesta
             };
             Ok(Fetched { value: secret(reply), life })
         }
+        _ => {
+            let reply = read(client, dependency, "data").await?;
+            let life = life_of_read(&reply);
+            Ok(Fetched { value: secret(reply), life })
+        }
+    }
+}
+
+/// What a server says besides JSON, in one bounded line after a colon.
+pub(super) fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * TEXT_MAX)]);
+    let line: Vec<&str> = text.split_whitespace().collect();
+    if line.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", line.join(" ").chars().take(TEXT_MAX).collect::<String>())
     }
 }
 

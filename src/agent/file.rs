@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, fchmod, fchown, openat, renameat, unlinkat};
 
 use super::config::Destination;
+use super::template::FileWrite;
 use crate::base::Rng;
 
 /// The largest file that is read: a token, an id, a template, what was rendered before.
@@ -50,10 +51,60 @@ pub(super) fn put(destination: &Destination, content: &[u8], rng: &dyn Rng) -> i
     Ok(Written::Changed)
 }
 
-/// Writes a file of our own owner, as a sink.
+/// Writes a file of our own owner, as a cache.
 pub(super) fn put_private(path: &Path, content: &[u8], mode: u32, rng: &dyn Rng) -> io::Result<()> {
+    put_owned(path, content, mode, (None, None), rng)
+}
+
+/// Writes a file of this owner and group, each our own if not given, as a sink.
+pub(super) fn put_owned(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    owner: (Option<u32>, Option<u32>),
+    rng: &dyn Rng,
+) -> io::Result<()> {
     let folder = Folder::open(path, false)?;
-    folder.replace(&folder.name, content, Mode::from_raw_mode(mode), (None, None), rng)
+    let owner = (owner.0.map(Uid::from_raw), owner.1.map(Gid::from_raw));
+    folder.replace(&folder.name, content, Mode::from_raw_mode(mode), owner, rng)
+}
+
+/// Writes what a template's `writeToFile` asks for, below a folder and through no link.
+pub(super) fn put_below(root: &Path, write: &FileWrite, rng: &dyn Rng) -> io::Result<()> {
+    let outside = || io::Error::other("the path leads out of the allowed folder");
+    let below = write.path.strip_prefix(root).map_err(|_| outside())?;
+    let mut parts = Vec::new();
+    for part in below.components() {
+        match part {
+            std::path::Component::Normal(name) => parts.push(name),
+            _ => return Err(outside()),
+        }
+    }
+    let (name, folders) = parts.split_last().ok_or_else(outside)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut fd = openat(rustix::fs::CWD, root, flags, Mode::empty())?;
+    for folder in folders {
+        match rustix::fs::mkdirat(&fd, *folder, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        fd = openat(&fd, *folder, flags | OFlags::NOFOLLOW, Mode::empty())?;
+    }
+    let name = name.to_str().ok_or_else(|| io::Error::other("no name of a file"))?;
+    let folder = Folder { fd, name: name.to_owned() };
+    let mut old = Vec::new();
+    if let Ok(mut existing) = folder.open_file(&folder.name) {
+        Read::take(&mut existing, FILE_BYTES_MAX).read_to_end(&mut old)?;
+    }
+    let mut content = if write.append { old.clone() } else { Vec::new() };
+    content.extend_from_slice(&write.content);
+    if content == old || write.append && old.ends_with(&write.content) {
+        return Ok(());
+    }
+    let given = |name: &str, file| if name.is_empty() { Ok(None) } else { id_of(name, file).map(Some) };
+    let owner =
+        (given(&write.user, "/etc/passwd")?.map(Uid::from_raw), given(&write.group, "/etc/group")?.map(Gid::from_raw));
+    folder.replace(name, &content, Mode::from_raw_mode(write.mode), owner, rng)
 }
 
 /// Reads a file of bounded size.
@@ -230,6 +281,34 @@ mod tests {
         assert_eq!(std::fs::read(folder.path().join("a/b/file.bak")).unwrap(), b"one");
         assert_eq!(std::fs::read(&place.path).unwrap(), b"two");
         assert_eq!(entries(&folder.path().join("a/b")), 2);
+    }
+
+    #[test]
+    fn a_write_stays_below_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, rng) = (folder.path().join("root"), Seeded::new(1));
+        std::fs::create_dir_all(&root).unwrap();
+        let write = |path: PathBuf, append| FileWrite {
+            path,
+            user: String::new(),
+            group: String::new(),
+            mode: 0o640,
+            append,
+            content: b"x".to_vec(),
+        };
+        let outside = folder.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
+        for bad in [outside.join("f"), root.join("../outside/f"), root.join("link/f"), root.clone(), "f".into()] {
+            assert!(put_below(&root, &write(bad.clone(), false), &rng).is_err(), "{}", bad.display());
+        }
+        assert_eq!(entries(&outside), 0);
+        let place = root.join("a/b");
+        put_below(&root, &write(place.clone(), false), &rng).unwrap();
+        assert_eq!((std::fs::read(&place).unwrap(), mode(&place)), (b"x".to_vec(), 0o640));
+        // A rendering that is repeated does not append again.
+        put_below(&root, &write(place.clone(), true), &rng).unwrap();
+        assert_eq!(std::fs::read(&place).unwrap(), b"x");
     }
 
     #[test]

@@ -43,6 +43,7 @@ struct Token {
 struct Memory {
     secret_id: Option<Secret<String>>,
     wrapping_token: Option<Secret<String>>,
+    jwt: Option<Secret<String>>,
 }
 
 /// The task of the login.
@@ -117,8 +118,12 @@ impl Login {
     async fn attempt(&mut self) -> Result<Token, Failure> {
         let client = self.bare();
         match &self.config.method {
-            Method::TokenFile(path) => {
-                let token = Secret::new(file::read_line(path).map_err(|e| unreadable("token", &e))?);
+            Method::TokenFile(_) | Method::Token(_) => {
+                let token = match &self.config.method {
+                    Method::TokenFile(path) => Secret::new(file::read_line(path).map_err(|e| unreadable("token", &e))?),
+                    Method::Token(token) => token.clone(),
+                    _ => return Err(failure("no token is known")),
+                };
                 let known = with_token(&client, &token)?;
                 let reply = send(&known, Request::read("auth/token/lookup-self"), false).await?;
                 let data = reply.key("data").cloned().unwrap_or_default();
@@ -136,17 +141,30 @@ impl Login {
                     let secret = self.memory.secret_id(&client, path, *remove, wrapping_path.as_deref()).await?;
                     body.insert("secret_id".to_owned(), secret.reveal().clone().into());
                 }
-                let request = Request::write(&format!("{mount}/login"))
-                    .json(&body)
-                    .map_err(|error| failure(error.to_string()))?;
-                let reply = send(&client, request, false).await?;
-                let auth =
-                    reply.key("auth").filter(|auth| auth.truth()).ok_or_else(|| failure("the answer has no token"))?;
-                Ok(Token {
-                    secret: text(auth, "client_token").ok_or_else(|| failure("the answer has no token"))?,
-                    time: seconds(auth, "lease_duration"),
-                    renewable: auth.key("renewable").is_some_and(Value::truth),
-                })
+                login_at(&client, mount, &body).await
+            }
+            Method::Jwt { mount, role, path, remove } => {
+                match file::read_line(path) {
+                    Ok(jwt) => {
+                        self.memory.jwt = Some(Secret::new(jwt));
+                        if *remove && let Err(error) = std::fs::remove_file(path) {
+                            warn!(path = %path.display(), %error, "the file of the JWT could not be removed");
+                        }
+                    }
+                    // What was read and removed is good until it expires.
+                    Err(_) if *remove && self.memory.jwt.is_some() => {}
+                    Err(error) => return Err(unreadable("JWT", &error)),
+                }
+                let jwt = self.memory.jwt.as_ref().ok_or_else(|| failure("no JWT is known"))?;
+                let mut body = serde_json::Map::new();
+                body.insert("role".to_owned(), role.clone().into());
+                body.insert("jwt".to_owned(), jwt.reveal().clone().into());
+                login_at(&client, mount, &body).await
+            }
+            Method::Cert { mount, name, .. } => {
+                let mut body = serde_json::Map::new();
+                body.extend(name.clone().map(|name| ("name".to_owned(), name.into())));
+                login_at(&client, mount, &body).await
             }
         }
     }
@@ -255,9 +273,26 @@ impl Login {
                 )
             }
         };
-        file::put_private(&sink.path, content.reveal().as_bytes(), sink.mode, &*self.rng)
+        let owner = (sink.owner, sink.group);
+        file::put_owned(&sink.path, content.reveal().as_bytes(), sink.mode, owner, &*self.rng)
             .map_err(|error| error.to_string())
     }
+}
+
+/// Logs in with a body, which may hold secrets: the server's text is shown, since it names what is wrong.
+async fn login_at(
+    client: &Client,
+    mount: &str,
+    body: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Token, Failure> {
+    let request = Request::write(&format!("{mount}/login")).json(body).map_err(|error| failure(error.to_string()))?;
+    let reply = send(client, request, false).await?;
+    let auth = reply.key("auth").filter(|auth| auth.truth()).ok_or_else(|| failure("the answer has no token"))?;
+    Ok(Token {
+        secret: text(auth, "client_token").ok_or_else(|| failure("the answer has no token"))?,
+        time: seconds(auth, "lease_duration"),
+        renewable: auth.key("renewable").is_some_and(Value::truth),
+    })
 }
 
 impl Memory {

@@ -2,40 +2,52 @@
 //!
 //! What is rendered stays until something better is there: a server that is away changes nothing.
 
+mod cache;
 mod certificate;
 pub mod config;
+mod consul;
 #[cfg(test)]
 mod fake;
 mod fetch;
 mod file;
+mod listener;
 mod login;
 mod pace;
 mod process;
 mod render;
+pub mod sds;
 mod store;
 mod supervise;
 pub mod template;
 #[cfg(test)]
 mod tests;
+pub mod windows;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 use tracing::{error, info};
 
-use crate::base::{Clock, Rng};
-use crate::client::Client;
+use crate::base::{Clock, Rng, Secret};
+use crate::client::{Client, Jitter, Settings};
 
 pub use config::Config;
 pub use render::Environment;
 
+use cache::Cache;
+use config::Method;
 use login::Login;
 use process::Children;
 use render::{Orders, Progress, Renderer, Tools};
 use supervise::{Signals, supervise};
+
+/// Where Consul's agent listens when nothing is said.
+const CONSUL_ADDRESS_DEFAULT: &str = "http://127.0.0.1:8500";
 
 /// What the agent takes from outside.
 #[derive(Clone)]
@@ -55,6 +67,41 @@ pub struct Surroundings {
 pub fn load(path: &std::path::Path) -> Result<Config, String> {
     let text = file::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     Config::parse(&path.display().to_string(), &text).map_err(|error| error.to_string())
+}
+
+/// Reads a configuration of the agent or of consul-template for who renders once.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_for_once(path: &std::path::Path) -> Result<Config, String> {
+    let text = file::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Config::parse_for_once(&path.display().to_string(), &text).map_err(|error| error.to_string())
+}
+
+/// Reads all templates and says what is wrong with them.
+#[must_use]
+pub fn check(config: &Config) -> Vec<String> {
+    let functions = template::Functions::agent();
+    config.templates.iter().filter_map(|one| render::parse(one, &functions).err()).collect()
+}
+
+/// Renders once, on this thread; gives the variables.
+///
+/// # Errors
+/// The login or a template failed.
+pub fn once(
+    mut config: Config,
+    surroundings: Surroundings,
+) -> Result<std::collections::BTreeMap<String, Vec<u8>>, String> {
+    config.only_once();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        let mut signals = Signals::new().map_err(|error| error.to_string())?;
+        let (progress, rendered) = watch::channel(Progress::default());
+        work_in(config, surroundings, &mut signals, (progress, rendered.clone())).await?;
+        let variables = rendered.borrow().variables.clone();
+        Ok(std::sync::Arc::unwrap_or_clone(variables))
+    })
 }
 
 /// Runs an agent to its end, on this thread. Its log goes to `tracing`; the exit code is that of the child, if there is
@@ -82,33 +129,102 @@ pub fn run(config: Config, surroundings: Surroundings) -> ExitCode {
 
 /// The agent itself.
 async fn work(config: Config, surroundings: Surroundings, signals: &mut Signals) -> Result<u8, String> {
+    work_in(config, surroundings, signals, watch::channel(Progress::default())).await
+}
+
+async fn work_in(
+    config: Config,
+    surroundings: Surroundings,
+    signals: &mut Signals,
+    (progress, rendered): (watch::Sender<Progress>, watch::Receiver<Progress>),
+) -> Result<u8, String> {
     let Surroundings { clock, rng, environment } = surroundings;
-    let _pid_file = config.pid_file.map(write_pid).transpose()?;
-    let settings = config.vault.settings(|name| environment(name)).map_err(|error| error.to_string())?;
+    let _pid_file = config.pid_file.clone().map(write_pid).transpose()?;
+    let mut settings = config.vault.settings(|name| environment(name)).map_err(|error| error.to_string())?;
+    let auto_auth = config.auto_auth.or_else(|| known_token(&config.vault, &environment));
+    if let Some(Method::Cert { ca_cert, client_cert, client_key, .. }) = auto_auth.as_ref().map(|auth| &auth.method) {
+        settings.ca_cert = ca_cert.clone().or(settings.ca_cert);
+        settings.client_cert = client_cert.clone().or(settings.client_cert);
+        settings.client_key = client_key.clone().or(settings.client_key);
+    }
     let chance = rng.clone();
-    let jitter = Arc::new(move || chance.below(1 << 20) as f64 / f64::from(1 << 20));
-    let client = Client::new(&settings, jitter).map_err(|error| error.to_string())?;
-    let auto_auth = config.auto_auth.ok_or("no auto_auth")?; // the configuration's reader refuses this
+    let jitter: Jitter = Arc::new(move || chance.below(1 << 20) as f64 / f64::from(1 << 20));
+    let client = Client::new(&settings, jitter.clone()).map_err(|error| error.to_string())?;
+    let consul = config.consul.as_ref().map(|consul| consul_of(consul, &environment, jitter)).transpose()?;
+    let cache = match &config.cache {
+        Some(cache) => {
+            let id = std::fs::read("/etc/machine-id").unwrap_or_default();
+            let seconds = i64::try_from(cache.max_stale.as_secs()).unwrap_or(i64::MAX);
+            Some((Cache::open(&cache.path, id.trim_ascii(), &*rng)?, seconds))
+        }
+        None => None,
+    };
 
     let children = Children::default();
     let suspicion = Arc::new(Notify::new());
     let reload = Arc::new(Notify::new());
+    let quit = Arc::new(Notify::new());
     let (sessions, session) = watch::channel(None);
-    let (progress, rendered) = watch::channel(Progress::default());
-    let login = Login::new(auto_auth, client, clock.clone(), rng.clone(), suspicion.clone());
+    let (published, secrets) = watch::channel(sds::Secrets::default());
+    let (ask, rotations) = mpsc::channel(4);
+    let board = sds::Board::default();
+    // A socket that cannot be had ends the agent before anything is fetched.
+    let mut served = JoinSet::new();
+    if let Some(settings) = &config.sds {
+        let listener = sds::bind(&settings.path, settings.mode)?;
+        served.spawn(sds::serve(listener, settings.clone(), secrets, board.clone()));
+    }
+    for rules in &config.listeners {
+        let shared = listener::Shared {
+            client: client.clone(),
+            session: session.clone(),
+            progress: rendered.clone(),
+            rotations: ask.clone(),
+            quit: quit.clone(),
+            board: board.clone(),
+            token: config.proxy_token,
+        };
+        let bound = listener::bind(rules).await?;
+        served.spawn(listener::serve(bound, rules.clone(), shared));
+    }
     let orders = Orders {
         templates: config.templates,
-        store: store::Settings { static_interval: config.static_interval, retries_max: config.vault.retries_max },
+        store: store::Settings {
+            static_interval: config.static_interval,
+            retries_max: config.vault.retries_max,
+            lease_threshold: config.lease_threshold,
+            windows: config.windows,
+        },
         connections_max: config.connections_max,
         exit_on_retry_failure: config.exit_on_retry_failure,
         once: config.exit_after_auth,
+        fail_fast: config.fail_fast,
+        cache,
     };
-    let tools = Tools { clock: clock.clone(), rng: rng.clone(), environment, children: children.clone(), suspicion };
+    let login = auto_auth.map(|auth| Login::new(auth, client, clock.clone(), rng.clone(), suspicion.clone()));
+    let tools = Tools {
+        clock: clock.clone(),
+        rng: rng.clone(),
+        environment,
+        children: children.clone(),
+        suspicion,
+        consul,
+        published,
+    };
     let renderer = Renderer::new(orders, tools);
     let work = async {
+        let login = async {
+            match login {
+                Some(login) => login.run(sessions).await,
+                None => {
+                    drop(sessions);
+                    std::future::pending().await
+                }
+            }
+        };
         tokio::select! {
-            Err(error) = login.run(sessions) => Err(error),
-            ended = renderer.run(session, reload.clone(), progress) => ended,
+            Err(error) = login => Err(error),
+            ended = renderer.run(session, reload.clone(), progress, rotations) => ended,
         }
     };
     if let Some(exec) = &config.exec {
@@ -118,6 +234,7 @@ async fn work(config: Config, surroundings: Surroundings, signals: &mut Signals)
     loop {
         tokio::select! {
             ended = &mut work => return ended.map(|()| 0),
+            () = quit.notified() => return Ok(0),
             signal = signals.next(&children) => match signal {
                 Signal::HUP => reload.notify_one(),
                 _ => {
@@ -127,6 +244,43 @@ async fn work(config: Config, surroundings: Surroundings, signals: &mut Signals)
             }
         }
     }
+}
+
+/// A login with a token that is known already: the file's, or as consul-template has it, the environment's.
+fn known_token(vault: &config::Vault, environment: &Environment) -> Option<config::AutoAuth> {
+    let from_environment =
+        || ["VAULT_TOKEN", "BAO_TOKEN"].iter().find_map(|name| environment(name)?.into_string().ok());
+    let token = vault.token.clone().or_else(|| from_environment().map(Secret::new))?;
+    Some(config::AutoAuth {
+        method: Method::Token(token),
+        namespace: None,
+        backoff_min: Duration::from_secs(1),
+        backoff_max: Duration::from_secs(60),
+        exit_on_err: false,
+        sinks: Vec::new(),
+    })
+}
+
+/// A client of Consul. The file goes before the environment, as in consul-template.
+fn consul_of(consul: &config::Consul, environment: &Environment, jitter: Jitter) -> Result<consul::Consul, String> {
+    let variable =
+        |name| environment(name).and_then(|value| value.into_string().ok()).filter(|value| !value.is_empty());
+    let address = consul.address.clone().or_else(|| {
+        let address = variable("CONSUL_HTTP_ADDR")?;
+        Some(if address.contains("://") { address } else { format!("http://{address}") })
+    });
+    let settings = Settings {
+        address: address.unwrap_or_else(|| CONSUL_ADDRESS_DEFAULT.to_owned()),
+        ca_cert: consul.ca_cert.clone(),
+        client_cert: consul.client_cert.clone(),
+        client_key: consul.client_key.clone(),
+        tls_server_name: consul.server_name.clone(),
+        retries_max: 0,
+        ..Settings::default()
+    };
+    let client = Client::new(&settings, jitter).map_err(|error| format!("consul: {error}"))?;
+    let token = consul.token.clone().or_else(|| variable("CONSUL_HTTP_TOKEN").map(Secret::new));
+    Ok(consul::Consul { client, token })
 }
 
 fn write_pid(path: PathBuf) -> Result<file::Removed, String> {

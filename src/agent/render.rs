@@ -8,25 +8,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use super::cache::Cache;
 use super::certificate;
 use super::config::{Command, Source, Target, TemplateConfig};
+use super::consul::Consul;
 use super::fetch::{self, Failure, Fetched};
 use super::file::{self, Written};
+use super::listener::Rotation;
 use super::login::Session;
 use super::pace::{Backoff, Due, NAP_MAX};
 use super::process::{Children, run_command};
+use super::sds::{Published, Secrets};
 use super::store::{Change, Job, Settings, Store};
-use super::template::{Answer, Dependency, Functions, Host, Limits, Options, Outcome, Template, Value};
+use super::template::{Answer, Dependency, FileWrite, Functions, Host, Limits, Options, Outcome, Template, Value};
 use crate::base::{Clock, Rng};
 
 /// How long commands wait for other changes that are under way.
 const COMMAND_WAIT: Duration = Duration::from_secs(2);
 /// The longest wait before a file that could not be written, or a source that could not be read, is tried again.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The most files that one template writes besides its own.
+const WRITES_MAX: usize = 100;
 
 /// Reads an environment variable.
 pub type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
@@ -40,6 +47,10 @@ pub(super) struct Progress {
     pub revision: u64,
     /// The rendered variables.
     pub variables: Arc<BTreeMap<String, Vec<u8>>>,
+    /// How many templates there are.
+    pub templates: usize,
+    /// How many of them have been rendered.
+    pub rendered: usize,
 }
 
 /// What the rendering is told.
@@ -50,6 +61,10 @@ pub(super) struct Orders {
     pub exit_on_retry_failure: bool,
     /// End when all is done once.
     pub once: bool,
+    /// End when a template fails.
+    pub fail_fast: bool,
+    /// Where the last known good is kept, and how old it may be.
+    pub cache: Option<(Cache, i64)>,
 }
 
 /// What the rendering uses.
@@ -60,6 +75,10 @@ pub(super) struct Tools {
     pub children: Children,
     /// Told when the server refuses, since the token may be dead.
     pub suspicion: Arc<Notify>,
+    /// Where Consul is, if templates may ask it.
+    pub consul: Option<Consul>,
+    /// Where what is for Envoy goes.
+    pub published: watch::Sender<Secrets>,
 }
 
 /// The task of the rendering.
@@ -70,7 +89,7 @@ pub(super) struct Renderer {
     limits: Limits,
     entries: Vec<Entry>,
     store: Store,
-    fetches: JoinSet<(Dependency, u64, Done)>,
+    fetches: JoinSet<(Dependency, u64, bool, Done)>,
     /// Commands of the changes so far, which wait for the rest of the set.
     gathered: Vec<Command>,
     gathered_until: Option<Due>,
@@ -81,6 +100,8 @@ pub(super) struct Renderer {
     changed: bool,
     /// The token that is known.
     serial: u64,
+    /// Questions that wait in Consul.
+    watching: usize,
 }
 
 enum Done {
@@ -100,6 +121,8 @@ struct Entry {
     quiet: Option<(Due, Due)>,
     retry: Option<Due>,
     backoff: Backoff,
+    /// Somebody asked for it: no window is waited for.
+    forced: bool,
 }
 
 impl Renderer {
@@ -113,6 +136,7 @@ impl Renderer {
             quiet: None,
             retry: None,
             backoff: Backoff::new(Duration::from_secs(1), WRITE_WAIT_MAX),
+            forced: false,
         };
         let entries = orders.templates.iter().map(|_| entry()).collect();
         Renderer {
@@ -131,6 +155,7 @@ impl Renderer {
             revision: 0,
             changed: false,
             serial: 0,
+            watching: 0,
         }
     }
 
@@ -143,8 +168,12 @@ impl Renderer {
         mut sessions: watch::Receiver<Option<Session>>,
         reload: Arc<Notify>,
         progress: watch::Sender<Progress>,
+        mut rotations: mpsc::Receiver<Rotation>,
     ) -> Result<(), String> {
         let clock = self.tools.clock.clone();
+        if let Some((cache, max_stale)) = &self.orders.cache {
+            self.store.recall(cache.load(*max_stale, clock.now()));
+        }
         loop {
             let session = sessions.borrow_and_update().clone();
             if let Some(session) = session.as_ref().filter(|session| session.serial != self.serial) {
@@ -152,22 +181,35 @@ impl Renderer {
                 self.store.renewed_token(session.serial, &*clock);
             }
             self.pass();
-            if let Some(session) = &session {
-                self.start_fetches(session);
-            }
+            self.start_fetches(session.as_ref());
             self.release(&progress);
-            if self.orders.once && session.as_ref().is_some_and(|session| session.filled) && self.is_done() {
+            if let (Some((cache, _)), true) = (&mut self.orders.cache, std::mem::take(&mut self.store.news)) {
+                cache.save(&self.store.remember(), &*self.tools.rng);
+            }
+            if let Some(text) = self.entries.iter().find_map(|entry| entry.complaint.clone())
+                && self.orders.fail_fast
+            {
+                return Err(text);
+            }
+            // Without a login there is no sink to fill.
+            let filled = sessions.has_changed().is_err() || session.as_ref().is_some_and(|session| session.filled);
+            if self.orders.once && filled && self.is_done() {
                 return Ok(());
             }
             let nap = self.nap(session.is_some());
             tokio::select! {
                 Some(done) = self.fetches.join_next() => {
                     // A fetch does not panic; if it did, its slot would stay in flight until the next start.
-                    if let Ok((dependency, serial, done)) = done {
+                    if let Ok((dependency, serial, watched, done)) = done {
+                        self.watching -= usize::from(watched);
                         self.settle(&dependency, serial, done)?;
                     }
                 }
                 Some(_) = self.running.join_next() => {}
+                Some((name, said)) = rotations.recv() => {
+                    // Whoever asked may have gone.
+                    let _ = said.send(self.rotate(&name));
+                }
                 Ok(()) = sessions.changed() => {}
                 () = reload.notified() => self.reload(),
                 () = clock.sleep(nap) => {}
@@ -190,8 +232,8 @@ impl Renderer {
             [quiet, entry.retry.map(|due| due.left(clock))]
         });
         // What is due and cannot be fetched is woken by the token or by the end of another fetch.
-        let can_fetch = has_token && self.fetches.len() < self.orders.connections_max;
-        let others = [self.store.wait(clock).filter(|_| can_fetch)];
+        let can_fetch = self.fetches.len() - self.watching < self.orders.connections_max;
+        let others = [self.store.wait(has_token, clock).filter(|_| can_fetch)];
         let gathered = [self.gathered_until.map(|due| due.left(clock))];
         let least = entries.chain(others).chain(gathered).flatten().min().unwrap_or(NAP_MAX);
         least.clamp(Duration::from_millis(5), NAP_MAX)
@@ -241,7 +283,7 @@ impl Renderer {
             .iter()
             .filter_map(|template| match &template.target {
                 Target::File(destination) => file::read(&destination.path).ok(),
-                Target::Variable(_) => None,
+                Target::Variable(_) | Target::Envoy(..) => None,
             })
             .collect();
         let mut found_any = false;
@@ -284,12 +326,14 @@ impl Renderer {
             environment: &self.tools.environment,
             now: self.tools.clock.now().as_second(),
             roots: config.sandbox.as_slice(),
+            writes: Vec::new(),
         };
         let outcome = template.render(&self.functions, &Value::Missing, &mut host, &self.limits);
-        let used = host.used;
+        let (used, writes) = (host.used, host.writes);
         match outcome {
             Ok(Outcome::Rendered(content)) => {
                 entry.used = used;
+                self.write_files(i, &writes);
                 self.deliver(i, &content);
             }
             Ok(Outcome::Pending(pending)) => {
@@ -304,6 +348,59 @@ impl Renderer {
                 self.complain(i, &failure.to_string(), "the template failed");
             }
         }
+    }
+
+    /// Writes what `writeToFile` asked for.
+    fn write_files(&mut self, i: usize, writes: &[FileWrite]) {
+        let Some(root) = self.orders.templates[i].sandbox.clone() else { return };
+        for write in writes {
+            if let Err(error) = file::put_below(&root, write, &*self.tools.rng) {
+                self.complain(i, &error.to_string(), "writeToFile failed");
+            }
+        }
+    }
+
+    /// Gets new values for one template, whatever the age of those that it has.
+    fn rotate(&mut self, name: &str) -> bool {
+        let mut known = false;
+        for (entry, config) in self.entries.iter_mut().zip(&self.orders.templates) {
+            if config.target.name() == name {
+                info!(template = name, "rotated on demand");
+                self.store.rotate(&entry.used, &*self.tools.clock);
+                entry.forced = true;
+                known = true;
+            }
+        }
+        known
+    }
+
+    /// Whether a change must wait for a window; then it is tried again at its start.
+    fn waits_for_window(&mut self, i: usize, content: &[u8]) -> bool {
+        let Some(windows) = &self.orders.store.windows else { return false };
+        let (entry, now) = (&mut self.entries[i], self.tools.clock.now());
+        if !entry.rendered || entry.forced || windows.is_open(now) {
+            return false;
+        }
+        let same = match &self.orders.templates[i].target {
+            Target::File(destination) => file::read(&destination.path).is_ok_and(|there| there == content),
+            Target::Variable(name) => self.variables.get(name).is_some_and(|there| there == content),
+            Target::Envoy(..) => false,
+        };
+        if same {
+            return false;
+        }
+        if !self.store.can_wait(&entry.used) {
+            warn!(
+                template = self.orders.templates[i].target.name(),
+                "changed outside the change window: it would expire"
+            );
+            return false;
+        }
+        let Some(opens) = windows.opens(now) else { return false };
+        let wait = Duration::try_from(opens.duration_since(now)).unwrap_or(Duration::ZERO);
+        entry.retry = Some(Due::after(&*self.tools.clock, wait));
+        info!(template = self.orders.templates[i].target.name(), opens = %opens, "a change waits for its window");
+        true
     }
 
     fn complain(&mut self, i: usize, text: &str, what: &'static str) {
@@ -322,7 +419,7 @@ impl Renderer {
         if !tentative.is_empty() {
             let same = match &config.target {
                 Target::File(destination) => file::read(&destination.path).is_ok_and(|there| there == content),
-                Target::Variable(_) => false,
+                Target::Variable(_) | Target::Envoy(..) => false,
             };
             for dependency in &tentative {
                 if same {
@@ -337,7 +434,25 @@ impl Renderer {
                 return;
             }
         }
+        if self.waits_for_window(i, content) {
+            return;
+        }
+        let config = &self.orders.templates[i];
         let changed = match &config.target {
+            Target::Envoy(name, kind) => match Published::new(name, *kind, content, self.revision + 1) {
+                Ok(secret) => self.tools.published.send_if_modified(|all| {
+                    let fresh = all.get(name).is_none_or(|old| !old.same(&secret));
+                    if fresh {
+                        Arc::make_mut(all).insert(name.clone(), secret);
+                    }
+                    fresh
+                }),
+                Err(why) => {
+                    let text = format!("{name}: {why}");
+                    self.complain(i, &text, "ALARM: the secret for Envoy is unusable; the old one stays");
+                    return;
+                }
+            },
             Target::File(destination) => match file::put(destination, content, &*self.tools.rng) {
                 Ok(written) => written == Written::Changed,
                 Err(failure) => {
@@ -362,6 +477,7 @@ impl Renderer {
         entry.backoff.reset();
         entry.complaint = None;
         entry.rendered = true;
+        entry.forced = false;
         if !changed {
             return;
         }
@@ -380,23 +496,7 @@ impl Renderer {
     /// Reads and parses a template's source.
     fn load(&mut self, i: usize) -> bool {
         let config = &self.orders.templates[i];
-        let options = Options {
-            left: config.left.clone(),
-            right: config.right.clone(),
-            error_on_missing_key: config.error_on_missing_key,
-        };
-        let parsed = match &config.source {
-            Source::Inline(text, place) => {
-                Template::parse(place, text, &options, &self.functions).map_err(|error| error.to_string())
-            }
-            Source::File(path) => file::read(path)
-                .map_err(|error| format!("{}: {error}", path.display()))
-                .and_then(|bytes| String::from_utf8(bytes).map_err(|_| format!("{}: not UTF-8", path.display())))
-                .and_then(|text| {
-                    let name = path.display().to_string();
-                    Template::parse(&name, &text, &options, &self.functions).map_err(|error| error.to_string())
-                }),
-        };
+        let parsed = parse(config, &self.functions);
         match parsed {
             Ok(template) => {
                 self.entries[i].template = Some(template);
@@ -415,16 +515,29 @@ impl Renderer {
         }
     }
 
-    fn start_fetches(&mut self, session: &Session) {
-        let room = self.orders.connections_max.saturating_sub(self.fetches.len());
-        for (dependency, job) in self.store.take_due(room, &*self.tools.clock) {
-            let (client, serial, clock) = (session.client.clone(), session.serial, self.tools.clock.clone());
+    fn start_fetches(&mut self, session: Option<&Session>) {
+        let room = self.orders.connections_max.saturating_sub(self.fetches.len() - self.watching);
+        for (dependency, job) in self.store.take_due(room, session.is_some(), &*self.tools.clock) {
+            let (client, clock) = (session.map(|session| session.client.clone()), self.tools.clock.clone());
+            let (serial, consul) = (session.map_or(0, |session| session.serial), self.tools.consul.clone());
+            self.watching += usize::from(matches!(job, Job::Watch(_)));
             self.fetches.spawn(async move {
-                let done = match job {
-                    Job::Fetch => Done::Fetched(fetch::fetch(&client, &dependency, clock.now()).await),
-                    Job::Renew(id) => Done::Renewed(fetch::renew_lease(&client, &id).await),
+                let watched = matches!(job, Job::Watch(_));
+                let absent = |what: &str| Err(Failure::new(format!("{what} is not configured")));
+                let index = match job {
+                    Job::Watch(index) => Some(index),
+                    _ => None,
                 };
-                (dependency, serial, done)
+                let done = match (job, client) {
+                    _ if dependency.kind.is_consul() => Done::Fetched(match consul {
+                        Some(consul) => consul.fetch(&dependency, index).await,
+                        None => absent("Consul"),
+                    }),
+                    (Job::Renew(id), Some(client)) => Done::Renewed(fetch::renew_lease(&client, &id).await),
+                    (_, Some(client)) => Done::Fetched(fetch::fetch(&client, &dependency, clock.now()).await),
+                    (_, None) => Done::Fetched(absent("a login")),
+                };
+                (dependency, serial, watched, done)
             });
         }
     }
@@ -457,7 +570,7 @@ impl Renderer {
     /// Lets commands run and tells of changes, once all that belongs together is there.
     fn release(&mut self, progress: &watch::Sender<Progress>) {
         let due = self.gathered_until.is_some_and(|due| due.has_come(&*self.tools.clock));
-        if self.changed && (due || self.fetches.is_empty()) {
+        if self.changed && (due || self.fetches.len() == self.watching) {
             self.changed = false;
             self.gathered_until = None;
             for command in self.gathered.drain(..) {
@@ -472,12 +585,15 @@ impl Renderer {
         {
             self.running.spawn(run_command(command, self.tools.children.clone(), self.tools.clock.clone()));
         }
-        let complete = self.entries.iter().all(|entry| entry.rendered) && !self.changed;
-        let told = progress.borrow().revision == self.revision && progress.borrow().complete >= complete;
+        let (templates, rendered) = (self.entries.len(), self.entries.iter().filter(|entry| entry.rendered).count());
+        let complete = rendered == templates && !self.changed;
+        let told = progress.borrow().revision == self.revision
+            && progress.borrow().complete >= complete
+            && progress.borrow().rendered == rendered;
         if !told {
             let complete = complete || progress.borrow().complete;
             let variables = Arc::new(self.variables.clone());
-            progress.send_replace(Progress { complete, revision: self.revision, variables });
+            progress.send_replace(Progress { complete, revision: self.revision, variables, templates, rendered });
         }
     }
 
@@ -496,6 +612,27 @@ impl Renderer {
     }
 }
 
+/// Reads and parses a template's source.
+pub(super) fn parse(config: &TemplateConfig, functions: &Functions) -> Result<Template, String> {
+    let options = Options {
+        left: config.left.clone(),
+        right: config.right.clone(),
+        error_on_missing_key: config.error_on_missing_key,
+    };
+    match &config.source {
+        Source::Inline(text, place) => {
+            Template::parse(place, text, &options, functions).map_err(|error| error.to_string())
+        }
+        Source::File(path) => file::read(path)
+            .map_err(|error| format!("{}: {error}", path.display()))
+            .and_then(|bytes| String::from_utf8(bytes).map_err(|_| format!("{}: not UTF-8", path.display())))
+            .and_then(|text| {
+                let name = path.display().to_string();
+                Template::parse(&name, &text, &options, functions).map_err(|error| error.to_string())
+            }),
+    }
+}
+
 /// What a template sees of the outside.
 struct View<'a> {
     store: &'a Store,
@@ -503,6 +640,7 @@ struct View<'a> {
     environment: &'a Environment,
     now: i64,
     roots: &'a [PathBuf],
+    writes: Vec<FileWrite>,
 }
 
 impl Host for View<'_> {
@@ -521,5 +659,17 @@ impl Host for View<'_> {
 
     fn file_roots(&self) -> &[PathBuf] {
         self.roots
+    }
+
+    fn write_file(&mut self, write: FileWrite) -> Result<(), String> {
+        let allowed = self.roots.iter().any(|root| write.path.starts_with(root) && write.path != *root);
+        if !allowed {
+            return Err("the path is not below an allowed folder (\"sandbox_path\")".to_owned());
+        }
+        if self.writes.len() == WRITES_MAX {
+            return Err(format!("more than {WRITES_MAX} files"));
+        }
+        self.writes.push(write);
+        Ok(())
     }
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
+use super::cache::Remembered;
 use super::certificate::{self, Recovered};
 use super::fetch::{Failure, Fetched, Life};
 use super::pace::{Backoff, Due, share};
 use super::template::{Answer, Dependency, Value};
+use super::windows::Windows;
 use crate::base::{Clock, Rng, Timestamp};
 
 /// The first wait after a failed fetch.
@@ -20,11 +22,16 @@ const RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
 /// The least time between two fetches of one thing that both went well.
 const REFRESH_MIN: Duration = Duration::from_millis(500);
 
+/// Over how long a time the work of a reconnection is spread.
+const RECONNECT_SPREAD: Duration = Duration::from_secs(8);
+
 /// What to do next for a dependency.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Job {
     Fetch,
     Renew(String),
+    /// Wait in Consul for what comes after this index.
+    Watch(u64),
 }
 
 /// One dependency.
@@ -47,12 +54,18 @@ struct Slot {
     tentative: bool,
     /// Files were searched already.
     searched: bool,
+    /// When the server last gave or confirmed the value.
+    at: Timestamp,
 }
 
 /// All dependencies of all templates.
 #[derive(Default)]
 pub(super) struct Store {
     slots: BTreeMap<Dependency, Slot>,
+    /// What an earlier run has left, by identity; each is taken once.
+    recalled: BTreeMap<String, Remembered>,
+    /// Something worth remembering has come.
+    pub(super) news: bool,
 }
 
 /// What a result has changed.
@@ -69,7 +82,10 @@ pub(super) enum Change {
 impl Store {
     /// Wants a dependency, from now on.
     pub(super) fn want(&mut self, dependency: &Dependency, clock: &dyn Clock) {
-        self.slots.entry(dependency.clone()).or_insert_with(|| Slot {
+        if self.slots.contains_key(dependency) {
+            return;
+        }
+        let mut slot = Slot {
             value: None,
             life: Life::Once,
             lease: Duration::ZERO,
@@ -82,7 +98,61 @@ impl Store {
             serial: 0,
             tentative: false,
             searched: false,
+            at: clock.now(),
+        };
+        if let Some((remembered, value)) = self
+            .recalled
+            .remove(&identity(dependency))
+            .and_then(|one| Value::from_json(&one.value).ok().map(|value| (one, value)))
+        {
+            let second = |second| Timestamp::from_second(second).unwrap_or(Timestamp::MIN);
+            slot.value = Some(value);
+            slot.searched = true;
+            slot.at = second(remembered.at);
+            match remembered.certificate {
+                Some((from, until)) => {
+                    let (from, until) = (second(from), second(until));
+                    slot.life = Life::Certificate { from, until };
+                    slot.due = Due::after(clock, certificate_wait(from, until, clock.now(), &Middle));
+                }
+                // What is remembered is looked at as soon as the server can be asked.
+                None if !remembered.once => slot.life = Life::Static,
+                None => slot.due = Due::after(clock, Duration::MAX),
+            }
+        }
+        self.slots.insert(dependency.clone(), slot);
+    }
+
+    /// Takes what an earlier run has left.
+    pub(super) fn recall(&mut self, all: Vec<Remembered>) {
+        self.recalled = all.into_iter().map(|one| (one.id.clone(), one)).collect();
+    }
+
+    /// All that is worth remembering.
+    pub(super) fn remember(&self) -> Vec<Remembered> {
+        let known = self.slots.iter().filter(|(_, slot)| !slot.tentative);
+        let remembered = known.filter_map(|(dependency, slot)| {
+            Some(Remembered {
+                id: identity(dependency),
+                value: slot.value.as_ref()?.to_json()?,
+                at: slot.at.as_second(),
+                certificate: match slot.life {
+                    Life::Certificate { from, until } => Some((from.as_second(), until.as_second())),
+                    _ => None,
+                },
+                once: slot.life == Life::Once,
+            })
         });
+        remembered.collect()
+    }
+
+    /// Whether all of these can be shown unchanged for as long as one likes.
+    pub(super) fn can_wait(&self, used: &BTreeSet<Dependency>) -> bool {
+        used.iter().all(|dependency| {
+            self.slots
+                .get(dependency)
+                .is_none_or(|slot| matches!(slot.life, Life::Static | Life::Once | Life::Watched(_)))
+        })
     }
 
     /// Forgets what no template uses any more.
@@ -143,23 +213,32 @@ impl Store {
     }
 
     /// What is due now, at most so many, marked as in flight.
-    pub(super) fn take_due(&mut self, most: usize, clock: &dyn Clock) -> Vec<(Dependency, Job)> {
-        let mut due = Vec::new();
+    /// Watches wait in Consul and do not count. Without a token, only Consul can be asked.
+    pub(super) fn take_due(&mut self, most: usize, has_token: bool, clock: &dyn Clock) -> Vec<(Dependency, Job)> {
+        let (mut due, mut count) = (Vec::new(), 0);
         for (dependency, slot) in &mut self.slots {
-            if due.len() == most {
-                break;
+            let counts = !matches!(slot.job, Job::Watch(_));
+            if slot.in_flight
+                || counts && count == most
+                || !has_token && !dependency.kind.is_consul()
+                || !slot.due.has_come(clock)
+            {
+                continue;
             }
-            if !slot.in_flight && slot.due.has_come(clock) {
-                slot.in_flight = true;
-                due.push((dependency.clone(), slot.job.clone()));
-            }
+            count += usize::from(counts);
+            slot.in_flight = true;
+            due.push((dependency.clone(), slot.job.clone()));
         }
         due
     }
 
     /// How long until something is due.
-    pub(super) fn wait(&self, clock: &dyn Clock) -> Option<Duration> {
-        self.slots.values().filter(|slot| !slot.in_flight).map(|slot| slot.due.left(clock)).min()
+    pub(super) fn wait(&self, has_token: bool, clock: &dyn Clock) -> Option<Duration> {
+        let waiting = self
+            .slots
+            .iter()
+            .filter(|(dependency, slot)| !slot.in_flight && (has_token || dependency.kind.is_consul()));
+        waiting.map(|(_, slot)| slot.due.left(clock)).min()
     }
 
     /// There is a new token: what was leased by an older one dies with that, what was refused may now be given.
@@ -170,6 +249,16 @@ impl Store {
                 if dying {
                     slot.job = Job::Fetch;
                 }
+                slot.due = Due::after(clock, Duration::ZERO);
+            }
+        }
+    }
+
+    /// Somebody wants new values of these, whatever their lives say.
+    pub(super) fn rotate(&mut self, wanted: &BTreeSet<Dependency>, clock: &dyn Clock) {
+        for dependency in wanted {
+            if let Some(slot) = self.slots.get_mut(dependency).filter(|_| !dependency.kind.is_consul()) {
+                slot.job = Job::Fetch;
                 slot.due = Due::after(clock, Duration::ZERO);
             }
         }
@@ -201,8 +290,11 @@ impl Store {
             Err(failure) => return slot.failed(dependency, failure, settings, clock, rng),
         };
         debug!(path = dependency.shown(), "fetched");
+        let returned = slot.backoff.failures() > 0;
         let changed = !slot.value.as_ref().is_some_and(|old| same_content(old, &fetched.value));
         slot.value = Some(fetched.value);
+        slot.at = clock.now();
+        self.news = true;
         slot.refusal = None;
         slot.tentative = false;
         slot.serial = serial;
@@ -218,15 +310,49 @@ impl Store {
                 if *renewable {
                     slot.job = Job::Renew(id.clone());
                 }
-                share(*time, 640, 667, rng)
+                share(*time, settings.lease_threshold.saturating_sub(27), settings.lease_threshold, rng)
             }
             Life::Certificate { from, until } => certificate_wait(*from, *until, clock.now(), rng),
             Life::Rotated(time) => *time,
             Life::Once => Duration::MAX,
+            Life::Watched(index) => {
+                slot.job = Job::Watch(*index);
+                Duration::ZERO
+            }
+        };
+        let limit = match &fetched.life {
+            Life::Certificate { until, .. } => {
+                Duration::try_from(until.duration_since(clock.now())).ok().map(|left| left.saturating_mul(95) / 100)
+            }
+            Life::Leased { time, .. } if slot.job == Job::Fetch => Some(time.saturating_mul(90) / 100),
+            _ => None,
+        };
+        let wait = match (&settings.windows, limit) {
+            (Some(windows), Some(limit)) => windows.plan(clock.now(), wait, limit, rng).unwrap_or_else(|| {
+                warn!(path = dependency.shown(), "no change window comes before the end: the change will be outside");
+                wait
+            }),
+            _ => wait,
         };
         slot.life = fetched.life;
         slot.due = Due::after(clock, wait.max(REFRESH_MIN));
+        if returned {
+            self.reconnected(clock, rng);
+        }
         if changed { Change::Value } else { Change::None }
+    }
+
+    /// The server is back: what failed is tried, and what was leased is looked at, within ten seconds and not at once.
+    fn reconnected(&mut self, clock: &dyn Clock, rng: &dyn Rng) {
+        for slot in self.slots.values_mut().filter(|slot| !slot.in_flight) {
+            let leased = matches!(slot.life, Life::Leased { .. }) && matches!(slot.job, Job::Renew(_));
+            if slot.backoff.failures() > 0 || leased {
+                let soon = share(RECONNECT_SPREAD, 0, 1000, rng);
+                if soon < slot.due.left(clock) {
+                    slot.due = Due::after(clock, soon);
+                }
+            }
+        }
     }
 
     /// The outcome of a renewal.
@@ -248,7 +374,8 @@ impl Store {
                 if time < slot.lease / 2 {
                     slot.job = Job::Fetch;
                 }
-                slot.due = Due::after(clock, share(time, 640, 667, rng).max(REFRESH_MIN));
+                let most = settings.lease_threshold;
+                slot.due = Due::after(clock, share(time, most.saturating_sub(27), most, rng).max(REFRESH_MIN));
                 Change::None
             }
             Err(failure) => {
@@ -268,6 +395,10 @@ impl Store {
 pub(super) struct Settings {
     pub static_interval: Duration,
     pub retries_max: Option<u32>,
+    /// After which part of a lease's life it is renewed at the latest, in thousandths.
+    pub lease_threshold: u32,
+    /// When changes are welcome, if not always.
+    pub windows: Option<Windows>,
 }
 
 impl Slot {
@@ -281,6 +412,10 @@ impl Slot {
     ) -> Change {
         let wait = self.backoff.next(rng);
         self.due = Due::after(clock, wait);
+        if matches!(self.job, Job::Watch(_)) {
+            // The index may be of a Consul that has lost its state.
+            self.job = Job::Fetch;
+        }
         warn!(
             path = dependency.shown(),
             error = %failure,
@@ -302,6 +437,20 @@ impl Slot {
             _ => Change::None,
         }
     }
+}
+
+/// The middle of every range: what is recalled at a start is spread already.
+struct Middle;
+
+impl Rng for Middle {
+    fn fill(&self, out: &mut [u8]) {
+        out.fill(0x7f);
+    }
+}
+
+/// A dependency's name in the cache.
+fn identity(dependency: &Dependency) -> String {
+    format!("{:?}\0{}\0{:?}", dependency.kind, dependency.path, dependency.parameters)
 }
 
 /// Whether two answers hold the same, apart from the ids of requests and leases.
@@ -334,7 +483,12 @@ mod tests {
     use crate::base::time::ManualClock;
     use crate::crypto::random::testing::Seeded;
 
-    const SETTINGS: Settings = Settings { static_interval: Duration::from_secs(300), retries_max: Some(2) };
+    const SETTINGS: Settings = Settings {
+        static_interval: Duration::from_secs(300),
+        retries_max: Some(2),
+        lease_threshold: 667,
+        windows: None,
+    };
 
     fn dependency(path: &str) -> Dependency {
         Dependency { kind: Kind::Read, path: path.to_owned(), parameters: Vec::new(), computed: false }
@@ -368,7 +522,7 @@ mod tests {
             World { store, clock, rng: Seeded::new(1), it }
         }
         fn due(&mut self) -> Option<Job> {
-            self.store.take_due(10, &self.clock).pop().map(|(_, job)| job)
+            self.store.take_due(10, true, &self.clock).pop().map(|(_, job)| job)
         }
         fn fetched(&mut self, outcome: Result<Fetched, Failure>) -> Change {
             let it = self.it.clone();

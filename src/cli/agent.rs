@@ -54,10 +54,21 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         let _ = writeln!(std::io::stderr(), "Error: {error}");
         return ExitCode::FAILURE;
     }
-    let surroundings = Surroundings {
+    agent::run(config, surroundings())
+}
+
+/// The machine's clock, chance and environment.
+pub(super) fn surroundings() -> Surroundings {
+    Surroundings {
         clock: Arc::new(SystemClock::new()),
         rng: Arc::new(SystemRng::new()),
         environment: Arc::new(|name: &str| std::env::var_os(name)),
-    };
-    agent::run(config, surroundings)
+    }
+}
+
+/// Says what is wrong; the exit code for it.
+pub(super) fn complain(error: &str) -> ExitCode {
+    // Nobody is left to tell when this fails.
+    let _ = writeln!(std::io::stderr(), "Error: {error}");
+    ExitCode::FAILURE
 }

@@ -22,10 +22,12 @@ mod pairs;
 mod pki;
 mod plugin;
 mod policy;
+mod run;
 mod secrets;
 mod server;
 mod status;
 mod table;
+mod template;
 mod token;
 mod token_file;
 pub mod version;
@@ -51,7 +53,8 @@ use crate::crypto::SystemRng;
 type Face = fn(Vec<OsString>) -> ExitCode;
 
 /// The long-running commands by their first word. They are found before anything of a client is built.
-const FACES: &[(&str, Face)] = &[("agent", agent::main), ("server", server::main)];
+const FACES: &[(&str, Face)] =
+    &[("agent", agent::main), ("run", run::main), ("server", server::main), ("template", template::main)];
 
 /// Runs the command that the arguments name, the program's name first.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {

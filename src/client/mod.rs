@@ -272,14 +272,16 @@ impl Client {
     }
 
     fn headers(&self, request: &Request, headers: &mut HeaderMap) -> Result<()> {
-        headers.insert("x-vault-request", HeaderValue::from_static("true"));
+        if !request.is_bare() {
+            headers.insert("x-vault-request", HeaderValue::from_static("true"));
+        }
         if let Some(token) = self.token.as_deref().filter(|_| request.carries_token()) {
             let mut value = HeaderValue::from_str(token.reveal())
                 .map_err(|_| Error::Invalid("the token has characters that no header can carry".into()))?;
             value.set_sensitive(true);
             headers.insert("x-vault-token", value);
         }
-        if let Some(namespace) = self.namespace.as_deref().filter(|name| !name.is_empty()) {
+        if let Some(namespace) = self.namespace.as_deref().filter(|name| !name.is_empty() && !request.is_bare()) {
             headers.insert("x-vault-namespace", plain_header("namespace", namespace)?);
         }
         if let Some(ttl) = request.wrap_ttl_or(self.wrap_ttl.as_deref()) {

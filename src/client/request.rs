@@ -85,6 +85,7 @@ pub struct Request {
     wrap_ttl: Wrap,
     timeout: Option<Duration>,
     token: bool,
+    bare: bool,
 }
 
 #[derive(Clone)]
@@ -114,6 +115,7 @@ impl Request {
             wrap_ttl: Wrap::AsClient,
             timeout: None,
             token: true,
+            bare: false,
         }
     }
 
@@ -190,6 +192,16 @@ impl Request {
     pub fn unwrapped(mut self) -> Self {
         self.wrap_ttl = Wrap::Never;
         self
+    }
+
+    /// Sends no header but those that were added, and the token: for requests that are passed on.
+    pub fn as_given(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
+    pub(super) fn is_bare(&self) -> bool {
+        self.bare
     }
 
     /// Sends no token even if the client has one.

@@ -1,5 +1,6 @@
 //! The agent's configuration, in vault-agent's words: what it says, and how the environment adds to it.
 
+mod extra;
 mod read;
 
 use std::path::PathBuf;
@@ -32,6 +33,81 @@ pub struct Config {
     pub static_interval: Duration,
     /// Fetches at once.
     pub connections_max: usize,
+    /// After which part of a lease it is renewed, in thousandths.
+    pub lease_threshold: u32,
+    /// How to reach Consul, when templates ask it.
+    pub consul: Option<Consul>,
+    /// Where local requests are taken.
+    pub listeners: Vec<Listener>,
+    /// When local requests get the agent's token.
+    pub proxy_token: ProxyToken,
+    /// Where the last known good is kept, and for how long it is good.
+    pub cache: Option<Cache>,
+    /// The socket for Envoy.
+    pub sds: Option<super::sds::Settings>,
+    /// When changes are welcome, if not always.
+    pub windows: Option<super::windows::Windows>,
+    /// A template that fails is the end: for those who render once and wait for the outcome.
+    pub fail_fast: bool,
+}
+
+/// Consul's place.
+#[derive(Debug, Default)]
+pub struct Consul {
+    /// `http://host:port`, `https://…` or `unix://…`.
+    pub address: Option<String>,
+    /// The token, if the file has it.
+    pub token: Option<crate::base::Secret<String>>,
+    /// The authority to trust.
+    pub ca_cert: Option<PathBuf>,
+    /// Our certificate.
+    pub client_cert: Option<PathBuf>,
+    /// Its key.
+    pub client_key: Option<PathBuf>,
+    /// The name to expect.
+    pub server_name: Option<String>,
+}
+
+/// Where local requests are taken.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Where.
+    pub place: Place,
+    /// Whether a request must say `X-Vault-Request`.
+    pub require_header: bool,
+    /// Whether only health and metrics are answered here.
+    pub metrics_only: bool,
+    /// Whether `quit` and `rotate` are answered.
+    pub control: bool,
+}
+
+/// The place of a listener.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// An address of this host.
+    Tcp(String),
+    /// A socket and its mode.
+    Unix(PathBuf, u32),
+}
+
+/// When a local request gets the agent's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyToken {
+    /// Never.
+    No,
+    /// When it has none.
+    IfMissing,
+    /// Always, in place of its own.
+    Force,
+}
+
+/// The last known good.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// The file.
+    pub path: PathBuf,
+    /// How old a value may be at a start.
+    pub max_stale: Duration,
 }
 
 /// The server.
@@ -47,6 +123,8 @@ pub struct Vault {
     tls_skip_verify: bool,
     /// Tries again after a failure, before it counts; `None` is without end.
     pub retries_max: Option<u32>,
+    /// A token that the file holds, as consul-template's may.
+    pub token: Option<crate::base::Secret<String>>,
 }
 
 /// A login and its sinks.
@@ -84,6 +162,32 @@ pub enum Method {
     },
     /// With a token that lies in a file.
     TokenFile(PathBuf),
+    /// With a token that is known already, from the configuration or the environment.
+    Token(crate::base::Secret<String>),
+    /// With a JWT that lies in a file: the methods `jwt` and `kubernetes`.
+    Jwt {
+        /// Where the method is mounted.
+        mount: String,
+        /// The role.
+        role: String,
+        /// Holds the JWT.
+        path: PathBuf,
+        /// Whether the file is removed when read.
+        remove: bool,
+    },
+    /// With a client certificate.
+    Cert {
+        /// Where the method is mounted.
+        mount: String,
+        /// The role, if one is asked for.
+        name: Option<String>,
+        /// The authority to trust in place of the server's settings.
+        ca_cert: Option<PathBuf>,
+        /// Our certificate in place of the server's settings.
+        client_cert: Option<PathBuf>,
+        /// Its key.
+        client_key: Option<PathBuf>,
+    },
 }
 
 /// A file that gets the token.
@@ -93,6 +197,10 @@ pub struct Sink {
     pub path: PathBuf,
     /// The mode of the file.
     pub mode: u32,
+    /// Its owner, if not ours.
+    pub owner: Option<u32>,
+    /// Its group, if not ours.
+    pub group: Option<u32>,
     /// Wrap the token for this long.
     pub wrap_ttl: Option<String>,
 }
@@ -134,6 +242,18 @@ pub enum Target {
     File(Destination),
     /// To a variable of the child's environment.
     Variable(String),
+    /// To Envoy, under a name.
+    Envoy(String, super::sds::Kind),
+}
+
+impl Target {
+    /// What a rotation calls it.
+    pub fn name(&self) -> String {
+        match self {
+            Target::File(destination) => destination.path.display().to_string(),
+            Target::Variable(name) | Target::Envoy(name, _) => name.clone(),
+        }
+    }
 }
 
 /// A file to write.
@@ -171,6 +291,87 @@ pub struct Exec {
     pub restart: bool,
     /// What asks it to stop.
     pub stop_signal: rustix::process::Signal,
+}
+
+impl Config {
+    /// A configuration that says nothing: the environment says where the server is and what the token.
+    #[must_use]
+    pub fn bare() -> Config {
+        read::bare()
+    }
+
+    /// Renders once, and any failure is the end.
+    pub(super) fn only_once(&mut self) {
+        self.exit_after_auth = true;
+        self.fail_fast = true;
+        self.exec = None;
+        self.listeners.clear();
+        self.sds = None;
+        self.templates.retain(|template| !matches!(template.target, Target::Envoy(..)));
+    }
+
+    /// Runs this beside the rendering.
+    pub fn supervise(&mut self, words: Vec<String>, restart: bool) {
+        self.exec = Some(Exec { words, restart, stop_signal: rustix::process::Signal::TERM });
+        self.exit_after_auth = false;
+    }
+
+    /// Adds a variable with a field of a secret.
+    ///
+    /// # Errors
+    /// The name cannot be a variable's.
+    pub fn add_variable(&mut self, name: &str, path: &str, field: &str) -> Result<(), String> {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err("the name of a variable is empty or has a '='".to_owned());
+        }
+        let (path, field) = (serde_json::json!(path), serde_json::json!(field));
+        // A versioned store has the fields one level deeper.
+        let text = format!(
+            "{{{{ with secret {path} }}}}{{{{ if .Data.data }}}}{{{{ index .Data.data {field} }}}}{{{{ else }}}}\
+             {{{{ index .Data {field} }}}}{{{{ end }}}}{{{{ end }}}}"
+        );
+        self.templates.push(TemplateConfig {
+            source: Source::Inline(text, format!("-env {name}")),
+            target: Target::Variable(name.to_owned()),
+            left: String::new(),
+            right: String::new(),
+            error_on_missing_key: true,
+            command: None,
+            wait: None,
+            sandbox: None,
+        });
+        Ok(())
+    }
+
+    /// Adds a template of a file to a file.
+    pub fn add_file(&mut self, source: PathBuf, path: PathBuf) {
+        let destination =
+            Destination { path, mode: 0o600, user: None, group: None, create_folders: true, backup: false };
+        self.templates.push(TemplateConfig {
+            source: Source::File(source),
+            target: Target::File(destination),
+            left: String::new(),
+            right: String::new(),
+            error_on_missing_key: false,
+            command: None,
+            wait: None,
+            sandbox: None,
+        });
+    }
+
+    /// Turns every file into something to print.
+    pub fn print_only(&mut self) {
+        for template in &mut self.templates {
+            if let Target::File(destination) = &template.target {
+                template.target = Target::Variable(destination.path.display().to_string());
+            }
+            template.command = None;
+            // Nothing is written, so nothing may be written besides either.
+            template.sandbox = None;
+        }
+        self.cache = None;
+        self.pid_file = None;
+    }
 }
 
 impl Vault {

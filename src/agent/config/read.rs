@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::extra;
 use super::{AutoAuth, Command, Config, Destination, Exec, Method, Sink, Source, Target, TemplateConfig, Vault};
 use crate::hcl::{self, Attr, Block, Body, Error, Result};
 
@@ -13,6 +14,10 @@ const TEMPLATES_MAX: usize = 1000;
 const STATIC_INTERVAL_DEFAULT: Duration = Duration::from_secs(300);
 /// How long a template's command may run when nothing is said.
 const COMMAND_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// After which part of a lease it is renewed when nothing is said, in thousandths.
+const LEASE_THRESHOLD_DEFAULT: u32 = 667;
+/// Where Kubernetes puts the token of a pod.
+const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 /// How often a failed fetch is tried again before it counts as failed, as vault-agent has it.
 const RETRIES_DEFAULT: u32 = 12;
 
@@ -22,6 +27,18 @@ impl Config {
     /// # Errors
     /// The text is malformed or says something that cannot be; the error names the place.
     pub fn parse(file: &str, text: &[u8]) -> Result<Config> {
+        Config::read(file, text, true)
+    }
+
+    /// As [`Config::parse`], for who renders once: variables need no child, and the environment may have the token.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_for_once(file: &str, text: &[u8]) -> Result<Config> {
+        Config::read(file, text, false)
+    }
+
+    fn read(file: &str, text: &[u8], is_agent: bool) -> Result<Config> {
         let body = hcl::parse(file, text)?;
         body.only(&[
             "vault",
@@ -34,22 +51,62 @@ impl Config {
             "pid_file",
             "log_level",
             "log_format",
+            "log_file",
+            "api_proxy",
+            "cache",
+            "listener",
+            "telemetry",
+            "consul",
+            "sds",
+            "change_window",
+            // consul-template's own.
+            "wait",
+            "once",
+            "kill_signal",
+            "reload_signal",
+            "max_stale",
+            "syslog",
+            "deduplicate",
+            "block_query_wait",
         ])?;
+        for (name, usual) in [("kill_signal", "SIGINT"), ("reload_signal", "SIGHUP")] {
+            if let Some(attr) = body.attr(name)?
+                && attr.as_str()? != usual
+            {
+                return Err(attr.error(format!("only \"{usual}\" is understood")));
+            }
+        }
         let mut config = Config {
             vault: vault(&body)?,
             auto_auth: body.block("auto_auth")?.map(|block| auto_auth(&block)).transpose()?,
-            templates: Vec::new(),
             exec: body.block("exec")?.map(|block| exec(&block)).transpose()?,
-            exit_after_auth: boolean(&body, "exit_after_auth")?.unwrap_or(false),
+            exit_after_auth: boolean(&body, "exit_after_auth")?.unwrap_or(false)
+                || boolean(&body, "once")?.unwrap_or(false),
             pid_file: path(&body, "pid_file")?,
             log_level: string(&body, "log_level")?,
             log_format: string(&body, "log_format")?,
-            exit_on_retry_failure: false,
-            static_interval: STATIC_INTERVAL_DEFAULT,
-            connections_max: 10,
+            consul: extra::consul(&body)?,
+            listeners: extra::listeners(&body)?,
+            proxy_token: extra::proxy_token(&body)?,
+            cache: extra::cache(&body)?,
+            windows: extra::windows(&body)?,
+            ..bare()
         };
+        if let Some(block) = body.block("vault")?
+            && let Some(attr) = block.attr("lease_renewal_threshold")?
+        {
+            config.lease_threshold = threshold(&attr)?;
+        }
         if let Some(block) = body.block("template_config")? {
-            block.only(&["exit_on_retry_failure", "static_secret_render_interval", "max_connections_per_host"])?;
+            block.only(&[
+                "exit_on_retry_failure",
+                "static_secret_render_interval",
+                "max_connections_per_host",
+                "lease_renewal_threshold",
+            ])?;
+            if let Some(attr) = block.attr("lease_renewal_threshold")? {
+                config.lease_threshold = threshold(&attr)?;
+            }
             config.exit_on_retry_failure = boolean(&block, "exit_on_retry_failure")?.unwrap_or(false);
             if let Some(attr) = block.attr("static_secret_render_interval")? {
                 config.static_interval = some_time(&attr)?;
@@ -69,11 +126,21 @@ impl Config {
             }
             config.templates.push(template);
         }
-        config.check(&body)?;
+        if let Some((settings, templates)) = extra::envoy(&body)? {
+            config.sds = Some(settings);
+            config.templates.extend(templates);
+        }
+        if let Some(wait) = body.block("wait")? {
+            let wait = waiting(&wait)?;
+            for template in config.templates.iter_mut().filter(|template| template.command.is_some()) {
+                template.wait = template.wait.or(Some(wait));
+            }
+        }
+        config.check(&body, is_agent)?;
         Ok(config)
     }
 
-    fn check(&self, body: &Body) -> Result<()> {
+    fn check(&self, body: &Body, is_agent: bool) -> Result<()> {
         let mut places = BTreeSet::new();
         for template in &self.templates {
             match &template.target {
@@ -81,7 +148,7 @@ impl Config {
                     let text = format!("two templates have the destination \"{}\"", destination.path.display());
                     return Err(body.error(body.span(), text));
                 }
-                Target::Variable(_) if self.exec.is_none() => {
+                Target::Variable(_) if self.exec.is_none() && is_agent => {
                     return Err(body.error(body.span(), "\"env_template\" needs \"exec\""));
                 }
                 _ => {}
@@ -90,13 +157,38 @@ impl Config {
         if self.templates.len() > TEMPLATES_MAX {
             return Err(body.error(body.span(), format!("there are more than {TEMPLATES_MAX} templates")));
         }
-        if self.exec.is_some() && self.exit_after_auth {
+        if self.exec.is_some() && self.exit_after_auth && is_agent {
             return Err(body.error(body.span(), "\"exec\" and \"exit_after_auth\" exclude each other"));
         }
-        if self.auto_auth.is_none() {
+        if is_agent && self.auto_auth.is_none() && self.vault.token.is_none() && self.consul.is_none() {
             return Err(body.error(body.span(), "\"auto_auth\" is missing"));
         }
         Ok(())
+    }
+}
+
+/// A configuration of defaults.
+pub(super) fn bare() -> Config {
+    Config {
+        vault: Vault { retries_max: Some(RETRIES_DEFAULT), ..Vault::default() },
+        auto_auth: None,
+        templates: Vec::new(),
+        exec: None,
+        exit_after_auth: false,
+        pid_file: None,
+        log_level: None,
+        log_format: None,
+        exit_on_retry_failure: false,
+        static_interval: STATIC_INTERVAL_DEFAULT,
+        connections_max: 10,
+        lease_threshold: LEASE_THRESHOLD_DEFAULT,
+        consul: None,
+        listeners: Vec::new(),
+        proxy_token: super::ProxyToken::No,
+        cache: None,
+        sds: None,
+        windows: None,
+        fail_fast: false,
     }
 }
 
@@ -104,6 +196,11 @@ fn vault(body: &Body) -> Result<Vault> {
     let mut vault = Vault { retries_max: Some(RETRIES_DEFAULT), ..Vault::default() };
     let Some(block) = body.block("vault")? else { return Ok(vault) };
     block.only(&[
+        "token",
+        "renew_token",
+        "ssl",
+        "default_lease_duration",
+        "lease_renewal_threshold",
         "address",
         "namespace",
         "ca_cert",
@@ -122,8 +219,23 @@ fn vault(body: &Body) -> Result<Vault> {
     vault.client_key = path(&block, "client_key")?;
     vault.tls_server_name = string(&block, "tls_server_name")?;
     vault.tls_skip_verify = boolean(&block, "tls_skip_verify")?.unwrap_or(false);
+    vault.token = string(&block, "token")?.filter(|token| !token.is_empty()).map(crate::base::Secret::new);
+    if let Some(ssl) = block.block("ssl")? {
+        ssl.only(&["enabled", "verify", "ca_cert", "ca_path", "cert", "key", "server_name"])?;
+        vault.ca_cert = path(&ssl, "ca_cert")?.or(vault.ca_cert);
+        vault.ca_path = path(&ssl, "ca_path")?.or(vault.ca_path);
+        vault.client_cert = path(&ssl, "cert")?.or(vault.client_cert);
+        vault.client_key = path(&ssl, "key")?.or(vault.client_key);
+        vault.tls_server_name = string(&ssl, "server_name")?.or(vault.tls_server_name);
+        vault.tls_skip_verify |= boolean(&ssl, "verify")? == Some(false);
+    }
     if let Some(retry) = block.block("retry")? {
-        retry.only(&["num_retries"])?;
+        retry.only(&["num_retries", "enabled", "attempts", "backoff", "max_backoff"])?;
+        if let Some(attr) = retry.attr("attempts")? {
+            // consul-template: zero is without end.
+            let attempts = attr.as_int_in(0..=1_000_000)?;
+            vault.retries_max = u32::try_from(attempts).ok().filter(|attempts| *attempts > 0);
+        }
         if let Some(attr) = retry.attr("num_retries")? {
             // As in vault-agent: 0 is the default, -1 is one try only.
             vault.retries_max = match attr.as_int_in(-1..=1_000_000)? {
@@ -144,8 +256,23 @@ fn auto_auth(body: &Block) -> Result<AutoAuth> {
     };
     block.only(&["type", "mount_path", "config", "namespace", "min_backoff", "max_backoff", "exit_on_err"])?;
     let kind = kind(block)?;
-    let Some(config) = block.block("config")? else {
-        return Err(block.error(block.span(), "\"config\" is missing"));
+    let config = match block.block("config")? {
+        Some(config) => config,
+        // A certificate needs no words of its own.
+        None if kind == "cert" => {
+            return finish(
+                body,
+                block,
+                Method::Cert {
+                    mount: mounted(block, "auth/cert")?,
+                    name: None,
+                    ca_cert: None,
+                    client_cert: None,
+                    client_key: None,
+                },
+            );
+        }
+        None => return Err(block.error(block.span(), "\"config\" is missing")),
     };
     let method = match kind.as_str() {
         "approle" => {
@@ -169,8 +296,56 @@ fn auto_auth(body: &Block) -> Result<AutoAuth> {
             config.only(&["token_file_path"])?;
             Method::TokenFile(needed_path(&config, "token_file_path")?)
         }
-        _ => return Err(block.error(block.span(), "the method must be \"approle\" or \"token_file\"")),
+        "jwt" => {
+            config.only(&[
+                "path",
+                "role",
+                "remove_jwt_after_reading",
+                "remove_jwt_follows_symlinks",
+                "skip_symlinks",
+            ])?;
+            Method::Jwt {
+                mount: mounted(block, "auth/jwt")?,
+                role: config.require("role")?.as_str()?.to_owned(),
+                path: needed_path(&config, "path")?,
+                remove: boolean(&config, "remove_jwt_after_reading")?.unwrap_or(true),
+            }
+        }
+        "kubernetes" => {
+            config.only(&["role", "token_path"])?;
+            Method::Jwt {
+                mount: mounted(block, "auth/kubernetes")?,
+                role: config.require("role")?.as_str()?.to_owned(),
+                path: path(&config, "token_path")?.unwrap_or_else(|| PathBuf::from(SERVICE_ACCOUNT_TOKEN)),
+                remove: false,
+            }
+        }
+        "cert" => {
+            config.only(&["name", "ca_cert", "client_cert", "client_key", "reload"])?;
+            Method::Cert {
+                mount: mounted(block, "auth/cert")?,
+                name: string(&config, "name")?.filter(|name| !name.is_empty()),
+                ca_cert: path(&config, "ca_cert")?,
+                client_cert: path(&config, "client_cert")?,
+                client_key: path(&config, "client_key")?,
+            }
+        }
+        _ => {
+            let text = "the method must be \"approle\", \"cert\", \"jwt\", \"kubernetes\" or \"token_file\"";
+            return Err(block.error(block.span(), text));
+        }
     };
+    finish(body, block, method)
+}
+
+/// Where a method is mounted.
+fn mounted(block: &Block, default: &str) -> Result<String> {
+    let mount = string(block, "mount_path")?.unwrap_or_else(|| default.to_owned());
+    Ok(mount.trim_matches('/').to_owned())
+}
+
+/// What all methods share.
+fn finish(body: &Block, block: &Block, method: Method) -> Result<AutoAuth> {
     let backoff = |name: &str, default: u64| match block.attr(name)? {
         Some(attr) => some_time(&attr),
         None => Ok(Duration::from_secs(default)),
@@ -199,19 +374,33 @@ fn kind(block: &Block) -> Result<String> {
 }
 
 fn sink(block: &Block) -> Result<Sink> {
-    block.only(&["type", "config", "wrap_ttl"])?;
+    block.only(&["type", "config", "wrap_ttl", "dh_type", "derive_key", "aad", "aad_env_var"])?;
+    if string(block, "dh_type")?.is_some_and(|kind| !kind.is_empty()) {
+        return Err(block.error(block.span(), "encrypting a sink by \"dh_type\" is not understood; wrap it"));
+    }
     if kind(block)? != "file" {
         return Err(block.error(block.span(), "the sink must be \"file\""));
     }
     let Some(config) = block.block("config")? else {
         return Err(block.error(block.span(), "\"config\" is missing"));
     };
-    config.only(&["path", "mode"])?;
+    config.only(&["path", "mode", "owner", "group"])?;
+    let id = |name: &str| -> Result<Option<u32>> {
+        // -1 is vault-agent's word for leaving it alone.
+        let Some(attr) = config.attr(name)? else { return Ok(None) };
+        Ok(u32::try_from(attr.as_int_in(-1..=i64::from(u32::MAX))?).ok())
+    };
     let wrap_ttl = match block.attr("wrap_ttl")? {
         Some(attr) => Some(format!("{}", some_time(&attr)?.as_secs())),
         None => None,
     };
-    Ok(Sink { path: needed_path(&config, "path")?, mode: mode(&config, "mode")?.unwrap_or(0o640), wrap_ttl })
+    Ok(Sink {
+        path: needed_path(&config, "path")?,
+        mode: mode(&config, "mode")?.unwrap_or(0o640),
+        owner: id("owner")?,
+        group: id("group")?,
+        wrap_ttl,
+    })
 }
 
 fn file_template(block: &Block) -> Result<TemplateConfig> {
@@ -258,18 +447,7 @@ fn file_template(block: &Block) -> Result<TemplateConfig> {
         };
         command = Some(Command { words: words(&exec.require("command")?)?, timeout });
     }
-    let wait = match block.block("wait")? {
-        Some(wait) => {
-            wait.only(&["min", "max"])?;
-            let least = wait.require("min")?.as_duration()?;
-            let most = wait.attr("max")?.map(|attr| attr.as_duration()).transpose()?.unwrap_or(least * 4);
-            if most < least {
-                return Err(wait.error(wait.span(), "\"max\" is less than \"min\""));
-            }
-            Some((least, most))
-        }
-        None => None,
-    };
+    let wait = block.block("wait")?.map(|wait| waiting(&wait)).transpose()?;
     Ok(TemplateConfig {
         source: source(block)?,
         target: Target::File(destination),
@@ -280,6 +458,27 @@ fn file_template(block: &Block) -> Result<TemplateConfig> {
         wait,
         sandbox: path(block, "sandbox_path")?,
     })
+}
+
+/// How long to wait for more changes: at least, at most.
+fn waiting(wait: &Block) -> Result<(Duration, Duration)> {
+    wait.only(&["enabled", "min", "max"])?;
+    let least = wait.require("min")?.as_duration()?;
+    let most = wait.attr("max")?.map(|attr| attr.as_duration()).transpose()?.unwrap_or(least * 4);
+    if most < least { Err(wait.error(wait.span(), "\"max\" is less than \"min\"")) } else { Ok((least, most)) }
+}
+
+/// A part of a life such as 0.9, in thousandths.
+fn threshold(attr: &Attr) -> Result<u32> {
+    let share: f64 = match attr.as_string() {
+        Ok(text) => text.parse().map_err(|_| attr.error("must be a number such as 0.9"))?,
+        Err(error) => return Err(error),
+    };
+    if (0.1..=0.99).contains(&share) {
+        Ok((share * 1000.0) as u32)
+    } else {
+        Err(attr.error("must be from 0.1 to 0.99"))
+    }
 }
 
 fn env_template(block: &Block) -> Result<TemplateConfig> {
@@ -300,7 +499,7 @@ fn env_template(block: &Block) -> Result<TemplateConfig> {
     })
 }
 
-fn source(block: &Block) -> Result<Source> {
+pub(super) fn source(block: &Block) -> Result<Source> {
     match (path(block, "source")?, block.attr("contents")?) {
         (Some(path), None) => Ok(Source::File(path)),
         (None, Some(attr)) => {
@@ -365,15 +564,15 @@ fn words(attr: &Attr) -> Result<Vec<String>> {
     }
 }
 
-fn string(body: &Body, name: &str) -> Result<Option<String>> {
+pub(super) fn string(body: &Body, name: &str) -> Result<Option<String>> {
     body.attr(name)?.map(|attr| attr.as_str().map(str::to_owned)).transpose()
 }
 
-fn boolean(body: &Body, name: &str) -> Result<Option<bool>> {
+pub(super) fn boolean(body: &Body, name: &str) -> Result<Option<bool>> {
     body.attr(name)?.map(|attr| attr.as_bool()).transpose()
 }
 
-fn path(body: &Body, name: &str) -> Result<Option<PathBuf>> {
+pub(super) fn path(body: &Body, name: &str) -> Result<Option<PathBuf>> {
     match body.attr(name)? {
         Some(attr) => match attr.as_str()? {
             "" => Ok(None),
@@ -384,7 +583,7 @@ fn path(body: &Body, name: &str) -> Result<Option<PathBuf>> {
     }
 }
 
-fn needed_path(body: &Body, name: &str) -> Result<PathBuf> {
+pub(super) fn needed_path(body: &Body, name: &str) -> Result<PathBuf> {
     body.require(name)?;
     path(body, name)?.ok_or_else(|| body.error(body.span(), format!("\"{name}\" is empty")))
 }
@@ -396,7 +595,7 @@ fn some_time(attr: &Attr) -> Result<Duration> {
 }
 
 /// The mode of a file: octal text, or a number that HCL has read as octal.
-fn mode(body: &Body, name: &str) -> Result<Option<u32>> {
+pub(super) fn mode(body: &Body, name: &str) -> Result<Option<u32>> {
     let Some(attr) = body.attr(name)? else { return Ok(None) };
     let wrong = |attr: &Attr| -> Error { attr.error("must be the permissions of a file in octal, such as \"0640\"") };
     let mode = match attr.as_str() {
@@ -425,7 +624,7 @@ mod tests {
             ("vault { retry { num_retrys = 1 } }", "unknown key"),
             ("vault { retry { num_retries = -2 } }", "must be from"),
             ("auto_auth { }", "exactly one \"method\""),
-            ("auto_auth { method \"ldap\" { config { } } }", "must be \"approle\" or \"token_file\""),
+            ("auto_auth { method \"ldap\" { config { } } }", "must be \"approle\", \"cert\""),
             ("auto_auth { method \"approle\" { config { } } }", "\"role_id_file_path\" is missing"),
             ("auto_auth { method \"approle\" { config { role_id_file_path = \"\" } } }", "is empty"),
             (
@@ -433,6 +632,20 @@ mod tests {
                 "unknown key",
             ),
             ("auto_auth { method \"token_file\" { config { role_id = \"canary\" } } }", "unknown key"),
+            ("auto_auth { method \"jwt\" { config { path = \"p\" } } }", "\"role\" is missing"),
+            ("auto_auth { method \"kubernetes\" { config { } } }", "\"role\" is missing"),
+            ("listener \"tcp\" { address = \"127.0.0.1:1\" }", "\"tls_disable\" must be true"),
+            ("listener \"tcp\" { address = \"0.0.0.0:1\" tls_disable = true }", "loopback"),
+            ("listener \"pipe\" { address = \"x\" }", "must be \"tcp\" or \"unix\""),
+            ("api_proxy { use_auto_auth_token = \"maybe\" }", "\"force\""),
+            ("cache { path = \"c\" max_stale = \"900h\" }", "at most 30 days"),
+            ("sds { generic \"a\" { contents = \"x\" } }", "\"socket_path\" is missing"),
+            ("sds { socket_path = \"s\" generic \"a\" { } }", "\"source\" or \"contents\""),
+            ("change_window { hours = \"25:00-26:00\" }", "two times"),
+            ("change_window { hours = \"18:00-22:00\" days = [\"someday\"] }", "is not a day"),
+            ("change_window { hours = \"18:00-22:00\" time_zone = \"Nowhere/None\" }", "is not a time zone"),
+            ("template_config { lease_renewal_threshold = 2 }", "from 0.1 to 0.99"),
+            ("consul { ssl { verify = false } }", "cannot be turned off"),
             ("template { }", "\"destination\" is missing"),
             ("template { destination = \"d\" }", "\"source\" or \"contents\""),
             ("template { destination = \"d\" source = \"s\" contents = \"c\" }", "exclude each other"),

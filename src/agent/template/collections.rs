@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::builtins::equal;
-use super::functions::{FnErr, Functions, int};
+use super::functions::{FnErr, Functions, int, utf8};
 use super::strings::ITEMS_MAX;
 use super::value::{Text, Value};
 
@@ -20,6 +20,13 @@ pub(super) fn add(functions: &mut Functions) {
     functions.add("containsNotAll", 2, 2, |_, args| Ok(Value::Bool(found(args)? < list(&args[0])?.len())));
     functions.add("explode", 1, 1, |_, args| explode(&args[0]));
     functions.add("explodeMap", 1, 1, |_, args| explode(&args[0]));
+    functions.add("mergeMap", 2, 2, |_, args| merge(&args[0], &args[1], false, 0));
+    functions.add("mergeMapWithOverride", 2, 2, |_, args| merge(&args[0], &args[1], true, 0));
+    functions.add("splitToMap", 3, 3, |_, args| {
+        let (between, within, all) = (utf8(&args[0])?, utf8(&args[1])?, utf8(&args[2])?.trim());
+        let pairs = all.split(between).take(ITEMS_MAX).filter_map(|pair| pair.split_once(within));
+        Ok(Value::map(pairs.map(|(key, value)| (key, Value::text(value)))))
+    });
     functions.add("loop", 1, 2, |_, args| {
         let (from, to) = match args {
             [to] => (0, int(to)?),
@@ -35,7 +42,26 @@ pub(super) fn add(functions: &mut Functions) {
     });
 }
 
-fn list(value: &Value) -> Result<&[Value], FnErr> {
+/// Two maps as one: what is empty in the first, or with `over` anything, is taken from the second.
+fn merge(into: &Value, from: &Value, over: bool, depth: usize) -> Result<Value, FnErr> {
+    let (Value::Map(into), Value::Map(from)) = (into, from) else {
+        return Err(FnErr::from("expected two maps"));
+    };
+    let mut merged = (**into).clone();
+    for (key, item) in from.iter() {
+        let value = match merged.get(key) {
+            Some(old @ Value::Map(_)) if matches!(item, Value::Map(_)) && depth < EXPLODE_DEPTH_MAX => {
+                merge(old, item, over, depth + 1)?
+            }
+            Some(old) if old.truth() && !(over && item.truth()) => continue,
+            _ => item.clone(),
+        };
+        merged.insert(key.clone(), value);
+    }
+    Ok(Value::Map(Arc::new(merged)))
+}
+
+pub(super) fn list(value: &Value) -> Result<&[Value], FnErr> {
     match value {
         Value::List(items) => Ok(items),
         Value::Missing | Value::Nil => Ok(&[]),

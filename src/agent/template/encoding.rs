@@ -1,13 +1,13 @@
 //! consul-template's conversions: JSON, base64, digests, numbers and booleans from text.
 
-use crate::crypto::sha256;
+use crate::crypto::{hmac_sha256, sha256};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 use super::format::float_text;
 use super::functions::{FnErr, Functions, bounded, text, utf8};
 use super::value::{Text, Value};
-use super::yaml;
+use super::{toml, yaml, yaml_read};
 
 pub(super) fn add(functions: &mut Functions) {
     functions
@@ -17,6 +17,28 @@ pub(super) fn add(functions: &mut Functions) {
     functions.add("base64Decode", 1, 1, |_, args| decode(&STANDARD, &args[0]));
     functions.add("base64URLDecode", 1, 1, |_, args| decode(&URL_SAFE, &args[0]));
     functions.add("sha256Hex", 1, 1, |_, args| Ok(Value::text(hex::encode(sha256(text(&args[0])?.bytes())))));
+    functions.add("hmacSHA256Hex", 2, 2, |_, args| {
+        let (message, key) = (text(&args[0])?.bytes(), text(&args[1])?.bytes());
+        Ok(Value::text(hex::encode(hmac_sha256(key, &[message]))))
+    });
+    functions.add("toTOML", 1, 1, |ctx, args| bounded(ctx, toml::document(&args[0])?));
+    functions.add("parseYAML", 1, 1, |_, args| match utf8(&args[0])? {
+        "" => Ok(Value::map::<&str>([])),
+        yaml => yaml_read::document(yaml).map_err(FnErr::Failed),
+    });
+    functions.add("parseUint", 1, 1, |_, args| match utf8(&args[0])? {
+        "" => Ok(Value::Int(0)),
+        // Beyond an i64 it stays as it is spelled.
+        digits => digits
+            .parse::<u64>()
+            .map(|n| i64::try_from(n).map_or_else(|_| Value::Number(Text::from(digits.as_bytes())), Value::Int))
+            .map_err(|_| FnErr::from("not a whole number")),
+    });
+    functions.add("toUnescapedJSONPretty", 1, 1, |ctx, args| {
+        let mut out = Vec::new();
+        json(&mut out, &args[0], Some(0), false)?;
+        bounded(ctx, out)
+    });
     functions.add("toJSON", 1, 1, |ctx, args| {
         let mut out = Vec::new();
         json(&mut out, &args[0], None, true)?;
@@ -35,7 +57,7 @@ pub(super) fn add(functions: &mut Functions) {
     functions.add("toYAML", 1, 1, |ctx, args| bounded(ctx, yaml::document(&args[0])?));
     functions.add("parseJSON", 1, 1, |_, args| match utf8(&args[0])? {
         "" => Ok(Value::map::<&str>([])),
-        json => Value::from_json(json).map_err(FnErr::Failed),
+        json => Value::from_json(json).map(as_floats).map_err(FnErr::Failed),
     });
     functions.add("parseInt", 1, 1, |_, args| match utf8(&args[0])? {
         "" => Ok(Value::Int(0)),
@@ -50,6 +72,17 @@ pub(super) fn add(functions: &mut Functions) {
         "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
         _ => Err(FnErr::from("not a boolean")),
     });
+}
+
+/// All numbers as floats, which is what Go makes of JSON when nothing else is said.
+fn as_floats(value: Value) -> Value {
+    match value {
+        Value::Int(n) => Value::Float(n as f64),
+        Value::Number(text) => Value::Float(text.number()),
+        Value::List(items) => Value::list(items.iter().cloned().map(as_floats)),
+        Value::Map(map) => Value::map(map.iter().map(|(key, value)| (key.bytes(), as_floats(value.clone())))),
+        other => other,
+    }
 }
 
 fn decode(engine: &impl Engine, value: &Value) -> Result<Value, FnErr> {

@@ -3,13 +3,13 @@
 //! A dependency that is not there yet becomes [`Value::Awaited`]: what is computed from it is awaited too, nothing is
 //! called with it, and the walk goes on to find what else is needed. The output is then thrown away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ast::{Branch, Command, List, Node, Operand, Pipe, Term};
 use super::error::Error;
 use super::format::print_value;
-use super::functions::{Ctx, Dependency, FnErr, Functions, Host, Kind};
-use super::value::Value;
+use super::functions::{Ctx, Dependency, FnErr, Function, Functions, Host, Kind};
+use super::value::{Text, Value};
 use super::{Limits, Outcome, Template};
 
 pub(super) fn execute(
@@ -31,6 +31,7 @@ pub(super) fn execute(
         depth: 0,
         pending: BTreeSet::new(),
         uncertain: false,
+        scratch: BTreeMap::new(),
     };
     let walked = match template.trees.get(&template.name) {
         Some(root) => exec.list(root, data),
@@ -57,6 +58,8 @@ struct Exec<'a> {
     pending: BTreeSet<Dependency>,
     /// A branch was skipped for want of a dependency: what a later variable holds is not sure.
     uncertain: bool,
+    /// What `scratch` holds during this rendering.
+    scratch: BTreeMap<Text, Value>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -146,6 +149,11 @@ impl<'a> Exec<'a> {
             Some(pipe) => self.pipe(pipe, dot)?,
             None => Value::Missing,
         };
+        self.run(at, tree, dot)
+    }
+
+    /// Runs a definition, which sees no variables but `$`.
+    fn run(&mut self, at: usize, tree: &'a List, dot: Value) -> Result<(), Error> {
         self.step(at)?;
         self.deeper(at)?;
         let frame = std::mem::replace(&mut self.frame, self.variables.len());
@@ -292,8 +300,14 @@ impl<'a> Exec<'a> {
             Term::Nil => return Err(self.error(first.at, "nil is not a command")),
             Term::Field(fields) | Term::Variable(_, fields) | Term::Chain(_, fields) if has_arguments => {
                 let value = self.operand(first, dot)?;
-                if matches!(value, Value::Awaited) {
-                    return Ok(value);
+                match &value {
+                    Value::Awaited => return Ok(value),
+                    // A method of `scratch`: no other map holds functions.
+                    Value::Function(method) => {
+                        let name = fields.last().map_or("a function", String::as_str);
+                        return self.apply(first.at, name, method, rest, dot, last);
+                    }
+                    _ => {}
                 }
                 let name = fields.last().map_or("a variable", String::as_str);
                 return Err(self.error(first.at, format!("{name} is not a function but has arguments")));
@@ -374,15 +388,8 @@ impl<'a> Exec<'a> {
         let Some(function) = self.functions.find(name) else {
             return Err(self.error(at, format!("\"{name}\" is not a defined function")));
         };
-        let given = operands.len() + usize::from(last.is_some());
-        if given < function.least {
-            return Err(self
-                .error(at, format!("wrong number of args for {name}: want at least {} got {given}", function.least)));
-        }
-        if let Some(most) = function.most.filter(|most| given > *most) {
-            return Err(self.error(at, format!("wrong number of args for {name}: want at most {most} got {given}")));
-        }
         if name == "and" || name == "or" {
+            self.arity(at, name, function, operands.len() + usize::from(last.is_some()))?;
             let mut value = Value::Missing;
             for operand in operands {
                 value = self.operand(operand, dot)?;
@@ -392,6 +399,34 @@ impl<'a> Exec<'a> {
             }
             return Ok(last.unwrap_or(value));
         }
+        self.apply(at, name, function, operands, dot, last)
+    }
+
+    fn arity(&self, at: usize, name: &str, function: &Function, given: usize) -> Result<(), Error> {
+        if given < function.least {
+            return Err(self
+                .error(at, format!("wrong number of args for {name}: want at least {} got {given}", function.least)));
+        }
+        match function.most.filter(|most| given > *most) {
+            Some(most) => {
+                Err(self.error(at, format!("wrong number of args for {name}: want at most {most} got {given}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Evaluates the arguments of a function, then runs it.
+    fn apply(
+        &mut self,
+        at: usize,
+        name: &str,
+        function: &Function,
+        operands: &'a [Operand],
+        dot: &Value,
+        last: Option<Value>,
+    ) -> Result<Value, Error> {
+        let given = operands.len() + usize::from(last.is_some());
+        self.arity(at, name, function, given)?;
         let mut args = Vec::with_capacity(given);
         for operand in operands {
             args.push(self.operand(operand, dot)?);
@@ -399,9 +434,14 @@ impl<'a> Exec<'a> {
         let literal = last.is_none() && operands.iter().all(|operand| operand.term.is_literal());
         args.extend(last);
         if args.iter().any(|arg| matches!(arg, Value::Awaited)) {
+            // What this call would have left behind is missing from now on.
+            self.uncertain |= function.remembers;
             return Ok(Value::Awaited);
         }
-        let mut ctx = Ctx { host: &mut *self.host, literal, bytes_max: self.limits.bytes };
+        if name == "executeTemplate" {
+            return self.execute_template(at, &args);
+        }
+        let mut ctx = Ctx { host: &mut *self.host, scratch: &mut self.scratch, literal, bytes_max: self.limits.bytes };
         match (function.body)(&mut ctx, &args) {
             Ok(value) => Ok(value),
             Err(FnErr::Pending(dependency)) => {
@@ -414,5 +454,21 @@ impl<'a> Exec<'a> {
             }
             Err(FnErr::Failed(reason)) => Err(self.error(at, format!("{name}: {reason}"))),
         }
+    }
+
+    /// The output of a definition as a string.
+    fn execute_template(&mut self, at: usize, args: &[Value]) -> Result<Value, Error> {
+        let template = self.template;
+        let tree = match &args[0] {
+            Value::Text(name) => std::str::from_utf8(name.bytes()).ok().and_then(|name| template.trees.get(name)),
+            _ => None,
+        };
+        let Some(tree) = tree else {
+            return Err(self.error(at, "executeTemplate: no template of this name is defined"));
+        };
+        let outside = std::mem::take(&mut self.out);
+        let ran = self.run(at, tree, args.get(1).cloned().unwrap_or_default());
+        let inside = std::mem::replace(&mut self.out, outside);
+        ran.map(|()| Value::Text(Text::from(inside)))
     }
 }

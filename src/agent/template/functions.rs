@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::value::{Text, Value};
-use super::{builtins, collections, encoding, math, secrets, strings};
+use super::{builtins, collections, consul, encoding, math, scratch, secrets, sprig, strings};
 
 /// What a template asks for that is not in it: answered by whoever runs the rendering.
 pub trait Host {
@@ -18,6 +18,36 @@ pub trait Host {
     fn now(&self) -> i64;
     /// The folders that `file` may read below; none means everywhere.
     fn file_roots(&self) -> &[PathBuf];
+    /// Takes a file to be written if the rendering succeeds.
+    ///
+    /// # Errors
+    /// No file may be written there; the text carries no argument.
+    fn write_file(&mut self, _: FileWrite) -> Result<(), String> {
+        Err("writing files is not allowed: the template has no \"sandbox_path\"".to_owned())
+    }
+}
+
+/// A file that a template wants written. Its `Debug` shows neither place nor content.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FileWrite {
+    /// Where; below the allowed folder.
+    pub path: PathBuf,
+    /// The owner, or empty.
+    pub user: String,
+    /// The group, or empty.
+    pub group: String,
+    /// The permissions.
+    pub mode: u32,
+    /// After what is there, instead of in its place.
+    pub append: bool,
+    /// What to write.
+    pub content: Vec<u8>,
+}
+
+impl fmt::Debug for FileWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileWrite({} bytes)", self.content.len())
+    }
 }
 
 /// What a host knows about a dependency.
@@ -41,6 +71,27 @@ pub enum Kind {
     List,
     /// A certificate, kept while it is good.
     Certificate,
+    /// The value of a key in Consul.
+    ConsulKey,
+    /// Keys below a prefix in Consul, with their values.
+    ConsulTree,
+    /// The names of Consul's services.
+    ConsulServices,
+    /// The healthy instances of a service.
+    ConsulService,
+    /// Consul's nodes.
+    ConsulNodes,
+    /// One node with its services; the agent's own without a name.
+    ConsulNode,
+    /// The names of Consul's datacenters.
+    ConsulDatacenters,
+}
+
+impl Kind {
+    /// Whether Consul answers, and not the server.
+    pub fn is_consul(self) -> bool {
+        !matches!(self, Kind::Read | Kind::Write | Kind::List | Kind::Certificate)
+    }
 }
 
 /// Something that a template needs from the server. Equal ones are fetched once.
@@ -98,6 +149,8 @@ impl fmt::Debug for Dependency {
 pub struct Ctx<'a> {
     /// The outside.
     pub host: &'a mut dyn Host,
+    /// What `scratch` holds.
+    pub scratch: &'a mut BTreeMap<Text, Value>,
     /// Whether all arguments stand in the template as constants, and may be shown in an error.
     pub literal: bool,
     /// The longest string that a function may make, in bytes.
@@ -134,6 +187,8 @@ pub struct Function {
     pub least: usize,
     /// The most, if there is a most.
     pub most: Option<usize>,
+    /// Whether a call leaves something behind that later calls see.
+    pub remembers: bool,
     /// What it does.
     pub body: Body,
 }
@@ -152,7 +207,7 @@ impl Functions {
         functions
     }
 
-    /// Go's own, and consul-template's that need no Consul.
+    /// Go's own, and consul-template's.
     pub fn agent() -> Functions {
         let mut functions = Functions::go();
         strings::add(&mut functions);
@@ -160,6 +215,9 @@ impl Functions {
         math::add(&mut functions);
         collections::add(&mut functions);
         secrets::add(&mut functions);
+        consul::add(&mut functions);
+        scratch::add(&mut functions);
+        sprig::add(&mut functions);
         functions
     }
 
@@ -171,7 +229,7 @@ impl Functions {
         most: impl Into<Option<usize>>,
         body: impl Fn(&mut Ctx, &[Value]) -> Result<Value, FnErr> + Send + Sync + 'static,
     ) {
-        self.table.insert(name, Function { least, most: most.into(), body: Arc::new(body) });
+        self.table.insert(name, Function { least, most: most.into(), remembers: false, body: Arc::new(body) });
     }
 
     /// Whether there is one of this name.

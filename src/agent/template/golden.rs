@@ -59,7 +59,7 @@ fn functions() -> Functions {
         let body = |_: &mut super::Ctx, args: &[Value]| {
             Ok(Value::Int(super::functions::int(&args[0])? + super::functions::int(&args[1])?))
         };
-        Ok(Value::Function(Function { least: 2, most: Some(2), body: std::sync::Arc::new(body) }))
+        Ok(Value::Function(Function { least: 2, most: Some(2), remembers: false, body: std::sync::Arc::new(body) }))
     });
     functions.add("seq", 0, None, |_, args| Ok(Value::list(args.iter().cloned())));
     functions.add("upper", 1, 1, |_, args| Ok(Value::text(super::functions::utf8(&args[0])?.to_uppercase())));
@@ -89,7 +89,11 @@ fn run(vector: &Vector, data: &Value, functions: &Functions) -> Result<String, (
 #[test]
 fn every_template_does_what_go_does() {
     let golden: Golden = serde_json::from_str(include_str!("../../../tests/golden/template/vectors.json")).unwrap();
-    assert!(golden.vectors.len() >= 200);
+    assert!(golden.vectors.len() >= 400);
+    compare(&golden);
+}
+
+fn compare(golden: &Golden) {
     let functions = functions();
     let read = |json: &RawValue| as_floats(Value::from_json(json.get()).unwrap());
     let shared = read(&golden.data);
@@ -112,4 +116,65 @@ fn every_template_does_what_go_does() {
         }
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), golden.vectors.len(), wrong.join("\n"));
+}
+
+#[derive(Deserialize)]
+struct Rendered {
+    template: String,
+    output: Option<String>,
+    line: Option<usize>,
+}
+
+struct Region;
+
+impl Host for Region {
+    fn lookup(&mut self, _: &Dependency) -> Answer {
+        Answer::Failed("nothing here".to_owned())
+    }
+    fn env(&self, name: &str) -> Option<String> {
+        [("REGION", "eu"), ("EMPTY", "")].iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+    fn now(&self) -> i64 {
+        0
+    }
+    fn file_roots(&self) -> &[PathBuf] {
+        &[]
+    }
+}
+
+#[test]
+fn every_function_does_what_consul_template_does() {
+    let vectors: Vec<Rendered> =
+        serde_json::from_str(include_str!("../../../tests/golden/template/functions.json")).unwrap();
+    assert!(vectors.len() >= 120);
+    let functions = Functions::agent();
+    let mut wrong = Vec::new();
+    for vector in &vectors {
+        let rendered = Template::parse("t", &vector.template, &Options::default(), &functions)
+            .and_then(|template| template.render(&functions, &Value::Missing, &mut Region, &Limits::default()));
+        let got = match rendered {
+            Ok(Outcome::Rendered(out)) => Ok(String::from_utf8(out).unwrap()),
+            Ok(Outcome::Pending(_)) => panic!("nothing is pending"),
+            Err(error) => Err((error.line, error.to_string())),
+        };
+        let right = match (&got, &vector.output) {
+            (Ok(got), Some(expected)) => got == expected,
+            (Err((line, _)), None) => Some(*line) == vector.line,
+            _ => false,
+        };
+        if !right {
+            wrong.push(format!(
+                "{:?}\n     got {got:?}\n    want {:?} {:?}",
+                vector.template, vector.output, vector.line
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), vectors.len(), wrong.join("\n"));
+}
+
+#[test]
+fn random_templates_do_what_go_does() {
+    let golden: Golden = serde_json::from_str(include_str!("../../../tests/golden/template/random.json")).unwrap();
+    assert!(golden.vectors.len() >= 300);
+    compare(&golden);
 }

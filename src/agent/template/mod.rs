@@ -6,6 +6,7 @@
 mod ast;
 mod builtins;
 mod collections;
+mod consul;
 mod encoding;
 mod error;
 mod exec;
@@ -17,17 +18,21 @@ mod lex;
 mod literal;
 mod math;
 mod parse;
+mod scratch;
 mod secrets;
+mod sprig;
 mod strings;
 #[cfg(test)]
 mod tests;
+mod toml;
 mod value;
 mod yaml;
+mod yaml_read;
 
 use std::collections::BTreeMap;
 
 pub use error::Error;
-pub use functions::{Answer, Body, Ctx, Dependency, FnErr, Function, Functions, Host, Kind};
+pub use functions::{Answer, Body, Ctx, Dependency, FileWrite, FnErr, Function, Functions, Host, Kind};
 pub use value::{Text, Value};
 
 /// How a source is read.

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::functions::{Answer, Ctx, Dependency, FnErr, Functions, Kind, utf8};
+use super::functions::{Answer, Ctx, Dependency, FileWrite, FnErr, Functions, Kind, text, utf8};
 use super::value::Value;
 
 /// The largest file that `file` reads, in bytes.
@@ -37,6 +37,7 @@ pub(super) fn add(functions: &mut Functions) {
         }
     });
     functions.add("file", 1, 1, file);
+    functions.add("writeToFile", 5, 6, write_to_file);
     functions.add("timestamp", 0, 1, timestamp);
 }
 
@@ -55,17 +56,37 @@ fn fetch(ctx: &mut Ctx, kind: Kind, args: &[Value]) -> Result<Value, FnErr> {
         let (name, value) = arg.split_once('=').ok_or("a parameter is not of the form name=value")?;
         parameters.insert(name.trim().to_owned(), value.trim().to_owned());
     }
-    let dependency = Dependency {
-        kind,
-        path: path.to_owned(),
-        parameters: parameters.into_iter().collect(),
-        computed: !ctx.literal,
-    };
+    let (path, parameters) = (path.to_owned(), parameters.into_iter().collect());
+    ask(ctx, Dependency { kind, path, parameters, computed: !ctx.literal })
+}
+
+/// The value of a dependency, or why there is none.
+pub(super) fn ask(ctx: &mut Ctx, dependency: Dependency) -> Result<Value, FnErr> {
     match ctx.host.lookup(&dependency) {
         Answer::Ready(value) => Ok(value),
         Answer::Pending => Err(FnErr::Pending(dependency)),
         Answer::Failed(reason) => Err(FnErr::Failed(format!("{}: {reason}", dependency.shown()))),
     }
+}
+
+/// Path, owner, group, permissions, flags if any, content. Nothing is written unless the whole rendering succeeds.
+fn write_to_file(ctx: &mut Ctx, args: &[Value]) -> Result<Value, FnErr> {
+    let flags = if args.len() == 6 { utf8(&args[4])? } else { "" };
+    let mode = u32::from_str_radix(utf8(&args[3])?, 8).ok().filter(|mode| *mode <= 0o777);
+    let mut content = text(&args[args.len() - 1])?.bytes().to_vec();
+    if flags.contains("newline") {
+        content.push(b'\n');
+    }
+    let write = FileWrite {
+        path: utf8(&args[0])?.into(),
+        user: utf8(&args[1])?.to_owned(),
+        group: utf8(&args[2])?.to_owned(),
+        mode: mode.ok_or("the permissions are not those of a file in octal")?,
+        append: flags.contains("append"),
+        content,
+    };
+    ctx.host.write_file(write).map_err(FnErr::Failed)?;
+    Ok(Value::text(""))
 }
 
 fn file(ctx: &mut Ctx, args: &[Value]) -> Result<Value, FnErr> {

@@ -36,7 +36,7 @@ pub(super) fn add(functions: &mut Functions) {
 }
 
 /// Upper case for the first letter of each word.
-fn title(text: &str) -> String {
+pub(super) fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut inside = false;
     for c in text.chars() {

@@ -68,6 +68,13 @@ impl Value {
         from_raw(raw, 0)
     }
 
+    /// As JSON that reads back as the same, when it came from JSON.
+    pub fn to_json(&self) -> Option<String> {
+        let mut out = Vec::new();
+        super::encoding::json(&mut out, self, None, false).ok()?;
+        String::from_utf8(out).ok()
+    }
+
     /// The value under a key of a map.
     pub fn key(&self, key: &str) -> Option<&Value> {
         match self {

@@ -1,11 +1,13 @@
 // Command generate runs Go's own text/template over the cases below and writes what came of each to vectors.json,
-// against which the engine in src/agent/template is tested. Run it here: go run generate.go cases.go
+// against which the engine in src/agent/template is tested. Run it here: go run generate.go cases.go random.go. With
+// -random 400 -seed 7 it makes templates of its own and writes random.json.
 package main
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"os"
 	"regexp"
 	"strconv"
@@ -38,6 +40,14 @@ const data = `{
 }`
 
 func main() {
+	count := flag.Int("random", 0, "write this many random templates to -out instead")
+	seed := flag.Int64("seed", 1, "of the random templates")
+	path := flag.String("out", "random.json", "where the random templates go")
+	flag.Parse()
+	if *count > 0 {
+		random(*count, *seed, *path)
+		return
+	}
 	var vectors []Vector
 	for _, t := range plain {
 		vectors = append(vectors, run(Vector{Template: t, Data: json.RawMessage(data)}))
