@@ -1,0 +1,131 @@
+"""The pieces in deploy/, each looked at by what will read it, as far as it is here."""
+
+import importlib.util
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import harness
+from test_agent_envoy import envoy_binary
+
+DEPLOY = harness.ROOT / "deploy"
+
+
+def run(*words, **more):
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=False,
+                          env=harness.clean_environment(**more))
+
+
+class TestDeploy(unittest.TestCase):
+    def test_the_agents_configurations_are_right(self):
+        for path in ["agent/agent.hcl", "envoy/agent.hcl"]:
+            done = run(harness.binary(), "template", "-check", f"-config={DEPLOY / path}")
+            self.assertEqual(done.returncode, 0, f"{path}: {done.stderr}")
+
+    def test_a_mistake_is_found_without_a_server(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "agent.hcl"
+            path.write_text('template { destination = "/x" contents = "{{ nosuch }}" }')
+            done = run(harness.binary(), "template", "-check", f"-config={path}")
+            self.assertEqual(done.returncode, 1)
+            self.assertIn('function "nosuch" not defined', done.stderr)
+
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze")
+    def test_the_units_are_right(self):
+        done = run("systemd-analyze", "verify", "--man=no", str(DEPLOY / "systemd/warifu-agent.service"))
+        wrong = [line for line in done.stderr.splitlines() if "not executable" not in line and "No such file" not in line]
+        self.assertEqual(wrong, [])
+
+    @unittest.skipUnless(envoy_binary(), "no Envoy")
+    def test_envoy_accepts_its_bootstrap(self):
+        done = run(envoy_binary(), "--mode", "validate", "-c", str(DEPLOY / "envoy/bootstrap.yaml"))
+        self.assertEqual(done.returncode, 0, done.stderr[-2000:])
+
+    def test_the_nomad_jobs_are_hcl(self):
+        import hcl  # pyhcl, which hvac's tests need too
+
+        for path in sorted((DEPLOY / "nomad").glob("*.hcl")):
+            self.assertIn("job", hcl.loads(path.read_text()), path)
+
+    @unittest.skipUnless(shutil.which("ansible-playbook"), "no ansible-playbook")
+    def test_the_role_is_right(self):
+        done = run("ansible-playbook", "--syntax-check", "-i", "localhost,", str(DEPLOY / "ansible/site.yml"),
+                   ANSIBLE_ROLES_PATH=str(DEPLOY / "ansible/roles"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    @unittest.skipUnless(importlib.util.find_spec("yaml"), "no YAML reader")
+    def test_the_role_is_yaml(self):
+        import yaml
+
+        for path in sorted((DEPLOY / "ansible").rglob("*.yml")):
+            self.assertTrue(yaml.safe_load(path.read_text()), path)
+
+
+class TestEntrypoint(unittest.TestCase):
+    """`warifu run` as a container has it."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = harness.Server()
+        cls.server.must("PUT", "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}})
+        cls.server.must("PUT", "kv/data/web", {"data": {"password": "s3cret-value"}})
+        cls.folder = tempfile.TemporaryDirectory(prefix="warifu-run-")
+        cls.path = pathlib.Path(cls.folder.name)
+        (cls.path / "agent.hcl").write_text(
+            'env_template "PASSWORD" { contents = "{{ with secret \\"kv/web\\" }}{{ .Data.data.password }}{{ end }}" }')
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+        cls.folder.cleanup()
+
+    def entry(self, *words, **more):
+        return run(str(DEPLOY / "container/entrypoint.sh"), *words, WARIFU_BIN=harness.binary(),
+                   WARIFU_CONFIG=str(self.path / "agent.hcl"), VAULT_ADDR=self.server.url, VAULT_TOKEN=self.server.root,
+                   **more)
+
+    def test_it_becomes_the_program(self):
+        done = self.entry("sh", "-c", 'echo "got $PASSWORD"; exit 7', WARIFU_ONCE="1")
+        self.assertEqual((done.stdout, done.returncode), ("got s3cret-value\n", 7), done.stderr)
+
+    def test_it_supervises_and_ends_with_the_childs_code(self):
+        done = self.entry("sh", "-c", 'echo "got $PASSWORD"; exit 9')
+        self.assertEqual((done.stdout, done.returncode), ("got s3cret-value\n", 9), done.stderr)
+
+    def test_without_a_program_it_says_so(self):
+        self.assertEqual(self.entry().returncode, 64)
+
+    def direct(self, *words, **more):
+        return run(harness.binary(), *words, VAULT_ADDR=self.server.url, VAULT_TOKEN=self.server.root, **more)
+
+    def test_a_variable_needs_no_configuration(self):
+        done = self.direct("run", "-env", "P=kv/web#password", "--", "sh", "-c", "echo $P -env=x", "-env")
+        self.assertEqual((done.stdout, done.returncode), ("s3cret-value -env=x\n", 0), done.stderr)
+
+    def test_what_is_refused_ends_it_without_the_program(self):
+        done = self.direct("run", "-env", "P=kv/none#password", "--", "sh", "-c", "echo started")
+        self.assertEqual((done.stdout, done.returncode), ("", 1))
+        self.assertNotIn("s3cret", done.stderr)
+
+    def test_a_template_is_rendered_once_or_only_shown(self):
+        source, place = self.path / "t.ctmpl", self.path / "out"
+        source.write_text('{{ with secret "kv/web" }}p={{ .Data.data.password }}{{ end }}')
+        shown = self.direct("template", f"-template={source}:{place}", "-dry")
+        self.assertEqual((shown.stdout, shown.returncode), (f"> {place}\np=s3cret-value\n", 0), shown.stderr)
+        self.assertFalse(place.exists())
+        done = self.direct("template", f"-template={source}:{place}")
+        self.assertEqual((place.read_text(), done.returncode), ("p=s3cret-value", 0), done.stderr)
+
+    def test_a_template_that_fails_shows_no_value(self):
+        source = self.path / "bad.ctmpl"
+        source.write_text('{{ with secret "kv/web" }}\n{{ .Data.data.password | parseInt }}{{ end }}')
+        done = self.direct("template", f"-template={source}:{self.path}/never")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("bad.ctmpl:2:", done.stderr)
+        self.assertNotIn("s3cret", done.stderr + done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
