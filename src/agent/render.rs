@@ -341,6 +341,8 @@ impl Renderer {
                 entry.used.extend(used);
                 for dependency in &pending {
                     self.store.want(dependency, &*self.tools.clock);
+                    // An earlier run has left it: render again.
+                    entry.dirty |= matches!(self.store.answer(dependency), Answer::Ready(_));
                 }
             }
             Err(failure) => {

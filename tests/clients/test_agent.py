@@ -1,0 +1,200 @@
+"""The agent as a process: Consul, changes that are told, local requests, days when the server is away."""
+
+import http.client
+import json
+import pathlib
+import signal
+import socket
+import tempfile
+import time
+import unittest
+
+import harness
+from agent_harness import Agent
+from consul_fake import Consul
+
+
+class TestConsul(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="warifu-consul-")
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name)
+        self.consul = Consul()
+        self.addCleanup(self.consul.stop)
+        self.consul.kv.update({"app/host": "db", "app/pool/size": "5", "app/": "", "one": "1"})
+        self.consul.instance("n2", "web", 2, ["blue", "v2"])
+        self.consul.instance("n1", "web", 1, ["green"])
+        self.consul.instance("n1", "web", 3, ["green"], status="critical")
+
+    def begin(self, contents, config="", token="consul-token"):
+        agent = Agent(self.path, f'''
+            consul {{ address = "{self.consul.address}" token = "{token}" }}
+            template {{ contents = <<EOT
+{contents}
+EOT
+              destination = "{self.path}/out" }} {config}''')
+        self.addCleanup(agent.stop)
+        return agent
+
+    def text(self):
+        path = self.path / "out"
+        return path.read_text() if path.exists() else ""
+
+    def test_what_consul_refuses_is_said_and_nothing_is_written(self):
+        agent = self.begin('{{ key "one" }}', token="wrong")
+        harness.eventually(lambda: "Consul answered 403" in agent.logged())
+        self.assertEqual(self.text(), "")
+        self.assertEqual(agent.ask("GET", "/agent/v1/health")[0], 503)
+
+    def test_keys_services_and_nodes_are_rendered_and_followed(self):
+        agent = self.begin(
+            '{{ key "one" }} {{ keyOrDefault "none" "d" }} {{ keyExists "one" }} {{ keyExists "none" }}\n'
+            '{{ range ls "app" }}{{ .Key }}={{ .Value }} {{ end }}\n'
+            '{{ range tree "app" }}{{ .Key }}={{ .Value }} {{ end }}\n'
+            '{{ range $top, $pairs := tree "app" | byKey }}{{ $top }}:{{ range $k, $p := $pairs }}{{ $k }}={{ $p.Value }}{{ end }} {{ end }}\n'
+            '{{ range services }}{{ .Name }}{{ .Tags }}{{ end }}\n'
+            '{{ range service "web" }}{{ .Node }}:{{ .Address }}:{{ .Port }}:{{ .Status }} {{ end }}\n'
+            '{{ range service "blue.web" }}{{ .ID }} {{ end }}|{{ range service "web|any" }}{{ .ID }} {{ end }}\n'
+            '{{ range $tag, $of := service "web" | byTag }}{{ $tag }}{{ len $of }} {{ end }}\n'
+            '{{ range nodes }}{{ .Node }} {{ end }}{{ with node "n1" }}{{ .Node.Address }}{{ range .Services }} {{ .ID }}{{ end }}{{ end }} {{ datacenters }}')
+        harness.eventually(agent.is_rendered)
+        self.assertEqual(self.text(), (
+            "1 d true false\n"
+            "host=db \n"
+            "host=db pool/size=5 \n"
+            "host:=db pool:size=5 \n"
+            "web[blue green v2]\n"
+            "n1:10.0.0.1:8001:passing n2:10.0.0.1:8002:passing \n"
+            "web-2 |web-1 web-3 web-2 \n"
+            "blue1 green1 v21 \n"
+            "n1 n2 10.0.0.1 web-1 web-3 [dc1]\n"))
+        self.consul.put(lambda consul: consul.kv.update({"one": "2"}))
+        harness.eventually(lambda: self.text().startswith("2 "), 5)
+        # It waits in Consul, and asks no more than it must.
+        time.sleep(1.5)
+        before = len(self.consul.seen)
+        time.sleep(1.5)
+        self.assertEqual(len(self.consul.seen), before)
+
+
+class TestServer(unittest.TestCase):
+    def setUp(self):
+        self.server = harness.Server()
+        self.addCleanup(self.server.stop)
+        folder = tempfile.TemporaryDirectory(prefix="warifu-agent-")
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name)
+        self.server.mount("kv", "kv", options={"version": "2"})
+        self.put("one")
+        self.server.must("PUT", "sys/policies/acl/app", {"policy": 'path "kv/data/app" { capabilities = ["read"] }'})
+        self.server.approle("approle")
+        role_id, secret_id = self.server.role("approle", "app", token_policies="app", token_ttl="1h")
+        (self.path / "role").write_text(role_id)
+        (self.path / "secret").write_text(secret_id)
+
+    def put(self, value):
+        self.server.must("PUT", "kv/data/app", {"data": {"v": value}})
+
+    def begin(self, rest=""):
+        agent = Agent(self.path, f'''
+            vault {{ address = "{self.server.url}" }}
+            auto_auth {{
+              method "approle" {{ config {{
+                role_id_file_path = "{self.path}/role"
+                secret_id_file_path = "{self.path}/secret"
+                remove_secret_id_file_after_reading = false
+              }} }}
+              sink "file" {{ config {{ path = "{self.path}/token" mode = 0600 }} }}
+            }}
+            template {{
+              contents = "{{{{ with secret \\"kv/data/app\\" }}}}{{{{ .Data.data.v }}}}{{{{ end }}}}"
+              destination = "{self.path}/out"
+              command = "echo ran >> {self.path}/ran"
+            }}
+            {rest}''')
+        self.addCleanup(agent.stop)
+        return agent
+
+    def text(self, name="out"):
+        path = self.path / name
+        return path.read_text() if path.exists() else ""
+
+    def test_a_change_is_told_within_a_second(self):
+        agent = self.begin()
+        harness.eventually(agent.is_rendered)
+        harness.eventually(lambda: self.text("ran") == "ran\n")
+        time.sleep(1)
+        for value in ["two", "three"]:
+            self.put(value)
+            started = time.monotonic()
+            harness.eventually(lambda value=value: self.text() == value, 20)
+            # Five minutes would be the answer of polling.
+            self.assertLess(time.monotonic() - started, 10)
+
+    def test_an_outage_changes_nothing_and_a_start_without_the_server_serves_what_was_last_good(self):
+        agent = self.begin(f'cache {{ path = "{self.path}/cache" max_stale = "1h" }}')
+        harness.eventually(agent.is_rendered)
+        harness.eventually(lambda: self.text("ran") == "ran\n")
+        self.server.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.server.process.send_signal, signal.SIGCONT)
+        agent.stop()
+        # As after a reboot: what lay in memory is gone.
+        (self.path / "out").unlink()
+        agent.start()
+        harness.eventually(agent.is_rendered)
+        self.assertEqual(self.text(), "one")
+        self.assertNotIn(b"one", (self.path / "cache").read_bytes())
+        # On another host's disk it would not open.
+        agent.stop()
+        (self.path / "out").unlink()
+        (self.path / "cache.key").write_bytes(b"x" * 32)
+        agent.start()
+        harness.eventually(lambda: "damaged or of another host" in agent.logged())
+        self.assertEqual(self.text(), "")
+        self.server.process.send_signal(signal.SIGCONT)
+        harness.eventually(lambda: self.text() == "one", 60)
+
+    def test_local_requests_get_the_token_only_where_the_header_stands(self):
+        port = harness.free_port()
+        agent = self.begin(f'''
+            api_proxy {{ use_auto_auth_token = true }}
+            listener "tcp" {{ address = "127.0.0.1:{port}" tls_disable = true require_request_header = true }}
+            listener "unix" {{ address = "{self.path}/metrics.sock" role = "metrics_only" }}''')
+        harness.eventually(agent.is_rendered)
+
+        def ask(path, sock=None, **headers):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            if sock:
+                connection.sock = socket.socket(socket.AF_UNIX)
+                connection.sock.connect(sock)
+            connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+        self.assertEqual(ask("/v1/kv/data/app")[0], 412)
+        self.assertEqual(ask("/v1/kv/data/app", X_Vault_Request="false")[0], 412)
+        status, body = ask("/v1/kv/data/app", X_Vault_Request="true")
+        self.assertEqual((status, json.loads(body)["data"]["data"]), (200, {"v": "one"}))
+        self.assertEqual(ask("/v1/kv/data/other", X_Vault_Request="true")[0], 403)
+        # A token of its own is kept, even a wrong one.
+        self.assertEqual(ask("/v1/kv/data/app", X_Vault_Request="true", X_Vault_Token="hvs.wrong")[0], 403)
+        metrics = str(self.path / "metrics.sock")
+        self.assertEqual(ask("/v1/kv/data/app", metrics, X_Vault_Request="true")[0], 404)
+        self.assertIn(b"warifu_agent_rendered 1", ask("/agent/v1/metrics", metrics)[1])
+        self.assertEqual(ask("/agent/v1/quit", metrics)[0], 404)
+
+    def test_a_rotation_is_asked_for_by_name(self):
+        agent = self.begin()
+        harness.eventually(agent.is_rendered)
+        self.assertEqual(agent.ask("POST", "/agent/v1/rotate", {"template": "none"})[0], 404)
+        self.assertEqual(agent.ask("POST", "/agent/v1/rotate", {})[0], 400)
+        agent.rotate(f"{self.path}/out")
+        time.sleep(1)
+        # The same content: no file is touched, no command runs.
+        self.assertEqual(self.text("ran"), "ran\n")
+        self.assertEqual(agent.ask("POST", "/agent/v1/quit")[0], 204)
+        agent.process.wait(10)
+
+
+if __name__ == "__main__":
+    unittest.main()
