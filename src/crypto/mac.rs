@@ -1,7 +1,8 @@
-//! SHA-256 in its three uses: digest, HMAC, HKDF; with the comparison that goes with them.
+//! SHA-256 in its three uses: digest, HMAC, HKDF; with the comparison that goes with them, and MD5 for names only.
 
 use std::fmt;
 
+use md5::Digest;
 use ring::{digest, hkdf, hmac};
 use subtle::ConstantTimeEq;
 
@@ -25,6 +26,11 @@ pub fn sha256_of(parts: &[&[u8]]) -> [u8; LEN] {
         context.update(part);
     }
     whole(context.finish().as_ref())
+}
+
+/// MD5 of the bytes: broken as a digest, and here only because templates of consul-template name files by it.
+pub fn md5(data: &[u8]) -> [u8; 16] {
+    md5::Md5::digest(data).into()
 }
 
 /// HMAC-SHA256 over the parts one after another (their borders do not count).
@@ -115,6 +121,11 @@ mod tests {
     fn sha256_of_abc() {
         assert_eq!(sha256(b"abc"), sha256_of(&[b"a", b"", b"bc"]));
         assert_eq!(hex::encode(sha256(b"abc")), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn md5_of_abc() {
+        assert_eq!(hex::encode(md5(b"abc")), "900150983cd24fb0d6963f7d28e17f72");
     }
 
     /// RFC 4231, cases 1, 2, 6 (a key longer than a block).

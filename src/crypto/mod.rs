@@ -23,7 +23,7 @@ pub mod x509;
 pub use aead::AeadKey;
 pub use error::{Error, Result};
 pub use keys::{Curve, Hash, Jwk, KeyKind, PrivateKey, PublicKey, SignatureAlgorithm};
-pub use mac::{HmacKey, hkdf_sha256, hmac_sha256, same, sha256, sha256_of};
+pub use mac::{HmacKey, hkdf_sha256, hmac_sha256, md5, same, sha256, sha256_of};
 pub use random::{SystemRng, base62};
 pub use siv::NameKey;
 pub use tls_viewer::viewer;

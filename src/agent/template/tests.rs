@@ -419,7 +419,7 @@ fn functions_do_what_their_names_say() {
         ("{{ sha256Hex \"\" }}", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
         (
             "{{ parseInt \"-5\" | add 2 }} {{ parseBool \"true\" }} {{ (parseJSON `{\"a\":[1,2.50]}`).a }}",
-            "-3 true [1 2.50]",
+            "-3 true [1 2.5]",
         ),
         (
             "{{ 5 | subtract 2 }} {{ 6 | divide 4 }} {{ 7 | modulo 4 }} {{ 3 | multiply 2 }} {{ minimum 1 2 }} {{ maximum 1 2 }} {{ divide 4 6.0 }}",
@@ -438,7 +438,7 @@ fn functions_do_what_their_names_say() {
         ),
         (
             "{{ parseJSON `{\"l\":[1,{\"a\":\"x\",\"b\":\"no\"},[2]],\"m\":{\"k\":null,\"e\":{}},\"s\":\"a: b\",\"t\":\"12\"}` | toYAML }}",
-            "l:\n- 1\n- a: x\n  b: \"no\"\n- - 2\nm:\n  e: {}\n  k: null\ns: \"a: b\"\nt: \"12\"",
+            "l:\n- 1\n- a: x\n  b: \"no\"\n- - 2\nm:\n  e: {}\n  k: null\ns: 'a: b'\nt: \"12\"",
         ),
         (
             "{{ timestamp }} {{ timestamp \"unix\" }} {{ timestamp \"Mon Jan _2 15:04:05 MST 2006\" }} {{ timestamp \"2006-1-2T3PM.000\" }}",

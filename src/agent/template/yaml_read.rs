@@ -115,6 +115,11 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a plain scalar is read as.
+pub(super) fn plain(text: &str) -> Value {
+    scalar(text, ScalarStyle::Plain, None)
+}
+
 /// A plain scalar is what it looks like; any other is a string.
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
     if style != ScalarStyle::Plain || tag.is_some_and(|tag| tag.suffix == "str") {
