@@ -37,7 +37,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-def eventually(what, seconds=20):
+def eventually(what, seconds=20, nap=0.1):
     """Asks until the answer is true; gives the answer."""
     end = time.monotonic() + seconds
     while True:
@@ -46,7 +46,7 @@ def eventually(what, seconds=20):
             return answer
         if time.monotonic() > end:
             raise AssertionError("it did not happen in time")
-        time.sleep(0.1)
+        time.sleep(nap)
 
 
 class Answer:

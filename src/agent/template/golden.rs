@@ -151,7 +151,7 @@ fn every_function_does_what_consul_template_does() {
     let functions = Functions::agent();
     let mut wrong = Vec::new();
     for vector in &vectors {
-        let rendered = Template::parse("t", &vector.template, &Options::default(), &functions)
+        let rendered = Template::parse("vector", &vector.template, &Options::default(), &functions)
             .and_then(|template| template.render(&functions, &Value::Missing, &mut Region, &Limits::default()));
         let got = match rendered {
             Ok(Outcome::Rendered(out)) => Ok(String::from_utf8_lossy(&out).into_owned()),
