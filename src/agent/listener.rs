@@ -213,8 +213,8 @@ async fn pass_on(request: Request<Incoming>, shared: &Shared) -> Response<Full<B
     let mut onward = client::Request::verbatim(method, path).bytes(body.to_bytes()).as_given();
     for (name, value) in &head.headers {
         let skipped = ["host", "connection", "content-length", "transfer-encoding", "expect", "te", "upgrade"];
-        let token = ["x-vault-token", "authorization"].contains(&name.as_str());
-        if !skipped.contains(&name.as_str()) && !(adds && token) {
+        let replaced = adds && ["x-vault-token", "authorization"].contains(&name.as_str());
+        if !replaced && !skipped.contains(&name.as_str()) {
             onward = onward.header(name.clone(), value.clone());
         }
     }

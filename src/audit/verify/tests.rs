@@ -134,7 +134,7 @@ fn a_file_that_begins_in_the_middle_is_checked_from_the_head_before_it() {
     let _ = lines(&mut chain, 4);
     let known = head(&chain);
     let two = lines(&mut chain, 2);
-    let report = verify_with(&[known.clone()], &[&two]);
+    let report = verify_with(std::slice::from_ref(&known), &[&two]);
     assert!(report.is_intact() && report.notes[0].text.contains("after the head"), "{report:?}");
     let wrong = Head { digest: "00".repeat(32), ..known };
     assert!(!verify_with(&[wrong], &[&two]).is_intact());
