@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Limits, Mount};
 use crate::barrier::{Txn, View};
-use crate::base::{Clock, Json, Key, Operation, Path, Result, Rng, Timestamp};
+use crate::base::{Clock, Key, Operation, Path, Result, Rng, Timestamp};
 use crate::outbound::Outbound;
 use crate::policy::{Fact, Facts};
 
@@ -191,13 +191,4 @@ impl<E> Clone for Cx<E> {
     fn clone(&self) -> Self {
         Self { engine: self.engine.clone(), frame: self.frame.clone() }
     }
-}
-/// What of a list's names was asked for: `after` and `limit` of the query, as OpenBao pages.
-pub fn page(names: Vec<String>, after: Option<&str>, limit: Option<i64>) -> Vec<Json> {
-    let limit = match limit {
-        Some(n) if n > 0 => usize::try_from(n).unwrap_or(usize::MAX),
-        _ => usize::MAX,
-    };
-    let names = names.into_iter().filter(|n| after.is_none_or(|a| n.as_str() > a));
-    names.take(limit).map(Json::from).collect()
 }

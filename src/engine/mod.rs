@@ -4,6 +4,7 @@
 //! [`Cx`] and parsed parameters, and return their change inside a [`Reply`]: they never commit by themselves.
 
 mod cx;
+mod page;
 pub mod params;
 mod reply;
 mod routes;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use cx::{Caller, CallerFacts, ClientCert, Cx, Frame, RawRequest, page};
+pub use cx::{Caller, CallerFacts, ClientCert, Cx, Frame, RawRequest};
+pub use page::{Page, page};
 pub use params::{Args, Field, Param, Params, Rest};
 pub use reply::{Alias, Body, Child, Leased, Login, Renewal, Reply, Resumed};
 pub use routes::{At, Claim, Endpoint, Handling, Matched, Routes, Table};

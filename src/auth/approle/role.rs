@@ -9,7 +9,7 @@ use super::sweep;
 use crate::barrier::Txn;
 use crate::base::json::Map;
 use crate::base::{Error, Json, Key, Name, Result, Ttl, ids, limits};
-use crate::engine::{Cx, Reply, Routes, TokenParams, TokenRules, page, policy_names};
+use crate::engine::{Cx, Page, Reply, Routes, TokenParams, TokenRules, policy_names};
 use crate::params;
 
 /// Adds the endpoints.
@@ -140,17 +140,10 @@ params! {
         /// The id that logins name.
         role_id: Option<String>,
     }
-    /// A stretch of the list.
-    pub struct Page {
-        /// Only names after this one.
-        after: Option<String>,
-        /// At most so many names.
-        limit: Option<i64>,
-    }
 }
 
 async fn list(cx: Cx<AppRole>, p: Page) -> Result<Reply> {
-    Ok(Reply::list(page(cx.list(&folder())?, p.after.as_deref(), p.limit)))
+    Ok(Reply::list(p.of(cx.list(&folder())?)))
 }
 
 async fn read(cx: Cx<AppRole>, p: ByName) -> Result<Reply> {

@@ -14,7 +14,7 @@ use super::Cert;
 use crate::base::{Error, Json, Key, Name, Result, ids, limits};
 use crate::crypto::pem::{self, Label};
 use crate::crypto::x509::{Certificate, Crl};
-use crate::engine::{Cx, Reply, Routes, page};
+use crate::engine::{Cx, Page, Reply, Routes};
 use crate::params;
 
 /// Adds the endpoints.
@@ -61,17 +61,10 @@ params! {
         /// Refused: lists are brought, not fetched.
         url: Option<String>,
     }
-    /// A stretch of the list.
-    pub struct Page {
-        /// Only names after this one.
-        after: Option<String>,
-        /// At most so many names.
-        limit: Option<i64>,
-    }
 }
 
 async fn list(cx: Cx<Cert>, p: Page) -> Result<Reply> {
-    Ok(Reply::list(page(cx.list(&folder())?, p.after.as_deref(), p.limit)))
+    Ok(Reply::list(p.of(cx.list(&folder())?)))
 }
 
 async fn read(cx: Cx<Cert>, p: ByName) -> Result<Reply> {

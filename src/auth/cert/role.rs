@@ -6,7 +6,7 @@ use super::Cert;
 use crate::base::json::Map;
 use crate::base::{Error, Json, Key, Name, Result, limits};
 use crate::crypto::x509::{Certificate, extension};
-use crate::engine::{Cx, OlderTokenParams, Reply, Routes, TokenParams, TokenRules, page};
+use crate::engine::{Cx, OlderTokenParams, Page, Reply, Routes, TokenParams, TokenRules};
 use crate::params;
 
 /// Adds the endpoints.
@@ -103,17 +103,10 @@ params! {
         /// What the tokens are like.
         token: TokenParams,
     }
-    /// A stretch of the list.
-    pub struct Page {
-        /// Only names after this one.
-        after: Option<String>,
-        /// At most so many names.
-        limit: Option<i64>,
-    }
 }
 
 async fn list(cx: Cx<Cert>, p: Page) -> Result<Reply> {
-    Ok(Reply::list(page(cx.list(&folder())?, p.after.as_deref(), p.limit)))
+    Ok(Reply::list(p.of(cx.list(&folder())?)))
 }
 
 async fn read(cx: Cx<Cert>, p: ByName) -> Result<Reply> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Jwt;
 use crate::base::json::Map;
 use crate::base::{Error, Json, Key, Name, Result, Ttl, limits};
-use crate::engine::{Cx, OlderTokenParams, Reply, Routes, TokenParams, TokenRules, page};
+use crate::engine::{Cx, OlderTokenParams, Page, Reply, Routes, TokenParams, TokenRules};
 use crate::outbound::Address;
 use crate::params;
 
@@ -127,13 +127,6 @@ params! {
         /// What the tokens are like.
         token: TokenParams,
     }
-    /// A stretch of the list.
-    pub struct Page {
-        /// Only names after this one.
-        after: Option<String>,
-        /// At most so many names.
-        limit: Option<i64>,
-    }
 }
 
 /// Seconds that may be negative: a number, or text with a unit.
@@ -156,7 +149,7 @@ impl crate::engine::params::Scalar for Seconds {
 }
 
 async fn list(cx: Cx<Jwt>, p: Page) -> Result<Reply> {
-    Ok(Reply::list(page(cx.list(&folder())?, p.after.as_deref(), p.limit)))
+    Ok(Reply::list(p.of(cx.list(&folder())?)))
 }
 
 async fn read(cx: Cx<Jwt>, p: ByName) -> Result<Reply> {

@@ -8,7 +8,7 @@ use crate::base::json::Map;
 use crate::base::secret::stored;
 use crate::base::{Error, Key, Name, Result, Secret, Ttl};
 use crate::crypto::password;
-use crate::engine::{Cx, Reply, Routes, TokenParams, TokenRules, page, policy_names};
+use crate::engine::{Cx, Page, Reply, Routes, TokenParams, TokenRules, policy_names};
 use crate::params;
 
 /// Adds the endpoints.
@@ -84,17 +84,10 @@ params! {
         /// The same, by its older name.
         policies: Option<Vec<String>>,
     }
-    /// A stretch of the list.
-    pub struct Page {
-        /// Only names after this one.
-        after: Option<String>,
-        /// At most so many names.
-        limit: Option<i64>,
-    }
 }
 
 async fn list(cx: Cx<Userpass>, p: Page) -> Result<Reply> {
-    Ok(Reply::list(page(cx.list(&folder())?, p.after.as_deref(), p.limit)))
+    Ok(Reply::list(p.of(cx.list(&folder())?)))
 }
 
 async fn read(cx: Cx<Userpass>, p: ByName) -> Result<Reply> {

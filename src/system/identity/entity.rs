@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{ById, ByName, IdentityEngine, Page, demand, show};
+use super::{ById, ByName, IdentityEngine, demand, show};
 use crate::barrier::Txn;
 use crate::base::json::Map;
 use crate::base::{Error, Json, Key, Operation, Result, limits};
-use crate::engine::{Cx, Reply, Routes, page, policy_names};
+use crate::engine::{Cx, Page, Reply, Routes, policy_names};
 use crate::identity::{Entity, Named, checked_metadata, is_id, keys};
 use crate::params;
 
@@ -60,7 +60,7 @@ params! {
 
 async fn list(cx: Cx<IdentityEngine>, p: Page) -> Result<Reply> {
     let view = cx.engine().handles.identities.view();
-    let ids = page(view.list(&Key::new("entity/id"))?, p.after.as_deref(), p.limit);
+    let ids = p.of(view.list(&Key::new("entity/id"))?);
     if ids.len() > limits::LISTED_WITH_INFO {
         return Ok(Reply::list(ids));
     }
@@ -81,7 +81,7 @@ async fn list_names(cx: Cx<IdentityEngine>, p: Page) -> Result<Reply> {
     let rows = view.read(|r| r.first::<Named>(&Key::new("entity/name"), limits::GROUP_LISTED))?;
     let mut names: Vec<String> = rows.into_iter().map(|(_, (_, name))| name).collect();
     names.sort_unstable();
-    Ok(Reply::list(page(names, p.after.as_deref(), p.limit)))
+    Ok(Reply::list(p.of(names)))
 }
 
 async fn by_id(cx: Cx<IdentityEngine>, p: ById) -> Result<Reply> {

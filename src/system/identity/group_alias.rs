@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{ById, IdentityEngine, Page, demand, show};
+use super::{ById, IdentityEngine, demand, show};
 use crate::barrier::Txn;
 use crate::base::json::Map;
 use crate::base::{Error, Json, Key, Operation, Result, ids, limits};
-use crate::engine::{Cx, Reply, Routes, page};
+use crate::engine::{Cx, Page, Reply, Routes};
 use crate::identity::{Alias, Group, checked_metadata, checked_name, is_id, keys};
 use crate::params;
 
@@ -50,7 +50,7 @@ fn owner(txn: &mut Txn, id: &str) -> Result<Option<Group>> {
 
 async fn list(cx: Cx<IdentityEngine>, p: Page) -> Result<Reply> {
     let view = cx.engine().handles.identities.view();
-    let ids = page(view.list(&Key::new("group-alias/id"))?, p.after.as_deref(), p.limit);
+    let ids = p.of(view.list(&Key::new("group-alias/id"))?);
     if ids.len() > limits::LISTED_WITH_INFO {
         return Ok(Reply::list(ids));
     }

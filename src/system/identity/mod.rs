@@ -53,13 +53,6 @@ params! {
         /// The name, whose case does not count.
         name: String,
     }
-    /// A stretch of a list.
-    pub struct Page {
-        /// Only what comes after this one.
-        after: Option<String>,
-        /// At most so many.
-        limit: Option<i64>,
-    }
 }
 
 /// The entity behind the caller.
