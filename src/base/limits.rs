@@ -110,14 +110,20 @@ pub const JWKS_FLOOR_SECONDS: u64 = 10;
 pub const JWKS_FRESH_SECONDS: u64 = 300;
 /// Seconds for which keys are still good while their issuer does not answer.
 pub const JWKS_STALE_SECONDS: u64 = 3600;
+/// Most certificates that one role of the TLS certificate method trusts.
+pub const TRUSTED_CERTIFICATES: usize = 64;
+/// Revocation lists that one mount keeps parsed; more are parsed again when they are asked.
+pub const REVOCATION_LISTS_AT_HAND: usize = 64;
 /// Most groups of one login that are looked at.
 pub const LOGIN_GROUPS: usize = 1024;
 /// Most conditions of one role: bound claims, names, extensions.
 pub const ROLE_CONDITIONS: usize = 256;
 /// Seconds that a browser has for a login that was begun.
 pub const OIDC_STATE_SECONDS: u64 = 300;
-/// Expired states that one new login sweeps away: more than one, so that none are left to grow.
-pub const OIDC_SWEEP: usize = 8;
+/// Logins in a browser that are under way at one mount: anybody may begin one.
+pub const OIDC_STATES: usize = 8192;
+/// Places that a new one looks at for itself: with half of them taken, one in two hundred and fifty finds none.
+pub const OIDC_STATE_DRAWS: usize = 8;
 /// Aliases of one entity: one for each auth mount, which are few.
 pub const ENTITY_ALIASES: usize = 256;
 /// Entities that one request merges or deletes: each is some ten rows of one commit.

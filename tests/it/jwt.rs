@@ -192,8 +192,14 @@ async fn keys_turn_and_a_flood_of_unknown_names_does_not_reach_the_issuer() {
     login(&server, "ci", &new).await.ok();
     assert_eq!(issuer.asked(), asked + 1);
     login(&server, "ci", &old).await.is(400);
-    // While the issuer is away its keys stay good for a while, and then no more.
+    // Nor does anybody look again and again while the issuer is away: its keys stay good for a while, and then no more.
     issuer.silent(true);
+    server.clock().advance(limits::JWKS_FLOOR_SECONDS);
+    let asked = issuer.asked();
+    for _ in 0..5 {
+        login(&server, "ci", &old).await.is(503);
+    }
+    assert!(issuer.asked() <= asked + 1, "a look that fails counts for the floor too");
     server.clock().advance(limits::JWKS_FRESH_SECONDS);
     login(&server, "ci", &issuer.token(&claims(&server, &issuer, json!({})))).await.ok();
     server.clock().advance(limits::JWKS_STALE_SECONDS);

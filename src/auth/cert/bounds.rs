@@ -37,7 +37,7 @@ fn extension_fits(asked: &str, certificate: &Certificate) -> bool {
     };
     let Some((oid, pattern)) = rest.split_once(':') else { return false };
     let Some(found) = extension::oid(oid).ok().and_then(|oid| certificate.extension(oid)) else { return false };
-    let value = if in_hex { hex::encode(value_of(found)) } else { text_of(found).unwrap_or_default() };
+    let value = if in_hex { hex::encode(&found.value) } else { text_of(found).unwrap_or_default() };
     glob::fits(pattern, &value)
 }
 
@@ -54,15 +54,11 @@ pub fn metadata(role: &Role, certificate: &Certificate) -> BTreeMap<String, Stri
     metadata
 }
 
-fn value_of(extension: &Extension) -> &[u8] {
-    &extension.value
-}
-
-/// The text of an extension whose value is one: UTF8String, PrintableString or IA5String of less than 128 bytes, or with a longer length.
+/// The text of an extension whose value is one: UTF8String, PrintableString or IA5String.
 fn text_of(extension: &Extension) -> Option<String> {
     use der::Decode;
     use der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
-    let bytes = value_of(extension);
+    let bytes = &extension.value;
     let text = Utf8StringRef::from_der(bytes).map(|t| t.as_str().to_owned());
     let text = text.or_else(|_| PrintableStringRef::from_der(bytes).map(|t| t.as_str().to_owned()));
     text.or_else(|_| Ia5StringRef::from_der(bytes).map(|t| t.as_str().to_owned())).ok()

@@ -125,7 +125,7 @@ fn load(cx: &Cx<Cert>, revision: &str) -> Result<Arc<Crl>> {
     let crl = Arc::new(Crl::from_der(&der)?);
     let mut lists = held();
     // Those that were replaced are never asked for again; a bound is simpler than to know which.
-    if lists.len() >= limits::JWKS_KEYS {
+    if lists.len() >= limits::REVOCATION_LISTS_AT_HAND {
         lists.clear();
     }
     lists.insert(revision.to_owned(), crl.clone());

@@ -186,8 +186,11 @@ fn check(role: &Role) -> Result<()> {
     if trusted.is_empty() {
         return Err(Error::invalid("failed to parse certificate"));
     }
-    if trusted.len() > limits::JWKS_KEYS {
-        return Err(Error::invalid(format!("field 'certificate': at most {} certificates", limits::JWKS_KEYS)));
+    if trusted.len() > limits::TRUSTED_CERTIFICATES {
+        return Err(Error::invalid(format!(
+            "field 'certificate': at most {} certificates",
+            limits::TRUSTED_CERTIFICATES
+        )));
     }
     for asked in &role.required_extensions {
         let rest = asked.strip_prefix("hex:").unwrap_or(asked);

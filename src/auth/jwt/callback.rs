@@ -53,7 +53,8 @@ async fn keep(cx: Cx<Jwt>, p: Back) -> Result<Reply> {
     let mut txn = cx.txn();
     let now = cx.now();
     txn.update(&[state::key(text.reveal())], move |rows| {
-        let found = rows.get::<State>(0)?.filter(|state| state.expires > now && state.code.reveal().is_empty());
+        let found =
+            rows.get::<State>(0)?.filter(|state| state.is_of(text.reveal(), now) && state.code.reveal().is_empty());
         let mut state = found.ok_or_else(state::gone)?;
         state.code = code.clone();
         rows.put(0, &state)
@@ -97,7 +98,7 @@ async fn finish(cx: Cx<Jwt>, p: Back) -> Result<Reply> {
     if !role.rules.admits(cx.client_addr) {
         return Err(Error::Forbidden("permission denied".into()));
     }
-    Ok(Reply::login(token(&state.role, &role, admitted)).with(state::end(&cx, text.reveal(), &state)))
+    Ok(Reply::login(token(&state.role, &role, admitted)).with(state::end(&cx, text.reveal())))
 }
 
 /// What the issuer says of the person: the claims of its token, and what it tells beside.

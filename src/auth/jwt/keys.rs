@@ -1,9 +1,10 @@
 //! The keys of the issuer: static, from its key set, or found by discovery; kept for minutes.
 //!
-//! A token that names an unknown key makes the engine look again, but never oftener than once in `JWKS_FLOOR_SECONDS`, and one look at a
-//! time: a flood of made-up names costs the issuer nothing.
+//! A token that names an unknown key makes the engine look again, but never oftener than once in `JWKS_FLOOR_SECONDS`, whether the look
+//! succeeds or not, and one look at a time: a flood of made-up names costs the issuer nothing, and waits for nobody while it is down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -22,7 +23,15 @@ use crate::outbound::{Address, Fetch, fetch};
 pub struct Keys {
     at_hand: ArcSwapOption<Set>,
     /// Held by who looks; the others wait and find what was found.
-    looking: Mutex<()>,
+    looking: Mutex<Option<Attempt>>,
+    /// How many looks have failed: who waited for one that did has its answer.
+    failures: AtomicU64,
+}
+
+/// The last look, however it ended.
+struct Attempt {
+    revision: String,
+    begun: Duration,
 }
 
 /// What an issuer said.
@@ -72,46 +81,75 @@ pub async fn verified(cx: &Cx<Jwt>, config: &Config, token: &str) -> Result<Map>
 /// As [`look`], where there are none that are still good.
 pub async fn set(cx: &Cx<Jwt>, config: &Config) -> Result<Arc<Set>> {
     let keys = &cx.engine().keys;
-    let known = keys.at_hand.load_full().filter(|set| set.revision == config.revision);
-    let Some(known) = known else {
-        let _looking = keys.looking.lock().await;
-        if let Some(found) = keys.at_hand.load_full().filter(|set| set.revision == config.revision) {
+    let Some(known) = good(cx, config) else {
+        let failures = keys.failures.load(Ordering::Acquire);
+        let mut last = keys.looking.lock().await;
+        if let Some(found) = good(cx, config) {
             return Ok(found);
         }
-        return put(keys, look(cx, config).await?);
+        if keys.failures.load(Ordering::Acquire) != failures {
+            return Err(unavailable());
+        }
+        return attempt(cx, config, &mut last).await;
     };
     if !config.jwt_validation_pubkeys.is_empty() || age(cx, &known) < limits::JWKS_FRESH_SECONDS {
         return Ok(known);
     }
-    // Who finds another one looking takes what there is.
-    let Ok(_looking) = keys.looking.try_lock() else { return Ok(known) };
-    match look(cx, config).await {
-        Ok(set) => put(keys, set),
-        Err(_) if age(cx, &known) < limits::JWKS_STALE_SECONDS => Ok(known),
-        Err(error) => Err(error),
+    // Who finds another one looking, or that one looked in vain a moment ago, takes what there is.
+    let Ok(mut last) = keys.looking.try_lock() else { return Ok(known) };
+    if tried(cx, config, last.as_ref()) {
+        return Ok(known);
     }
+    Ok(attempt(cx, config, &mut last).await.unwrap_or(known))
 }
 
 /// The keys, read again since that moment unless it was too short a while ago.
 async fn newer(cx: &Cx<Jwt>, config: &Config, than: Duration) -> Result<Arc<Set>> {
-    let keys = &cx.engine().keys;
-    let _looking = keys.looking.lock().await;
-    if let Some(known) = keys.at_hand.load_full().filter(|set| set.revision == config.revision)
-        && (known.read > than || age(cx, &known) < limits::JWKS_FLOOR_SECONDS)
-    {
-        return Ok(known);
+    let mut last = cx.engine().keys.looking.lock().await;
+    let known = good(cx, config);
+    if let Some(known) = known.as_ref().filter(|known| known.read > than) {
+        return Ok(known.clone());
     }
-    put(keys, look(cx, config).await?)
+    if let Some(tried) = last.as_ref().filter(|last| tried(cx, config, Some(last))) {
+        // What was asked and not answered is not known: the key may be one of the issuer's.
+        return known.filter(|known| known.read >= tried.begun).ok_or_else(unavailable);
+    }
+    attempt(cx, config, &mut last).await
 }
 
-fn put(keys: &Keys, set: Set) -> Result<Arc<Set>> {
-    let set = Arc::new(set);
-    keys.at_hand.store(Some(set.clone()));
-    Ok(set)
+fn unavailable() -> Error {
+    Error::Unavailable("the issuer's keys could not be had".into())
+}
+
+/// The keys at hand, if they are this configuration's and not too old to be believed.
+fn good(cx: &Cx<Jwt>, config: &Config) -> Option<Arc<Set>> {
+    let known = cx.engine().keys.at_hand.load_full().filter(|set| set.revision == config.revision)?;
+    (!config.jwt_validation_pubkeys.is_empty() || age(cx, &known) < limits::JWKS_STALE_SECONDS).then_some(known)
 }
 
 fn age(cx: &Cx<Jwt>, set: &Set) -> u64 {
     cx.clock.monotonic().saturating_sub(set.read).as_secs()
+}
+
+/// Whether the issuer was asked a moment ago, with whatever success.
+fn tried(cx: &Cx<Jwt>, config: &Config, last: Option<&Attempt>) -> bool {
+    let floor = Duration::from_secs(limits::JWKS_FLOOR_SECONDS);
+    let soon = |begun: Duration| cx.clock.monotonic().saturating_sub(begun) < floor;
+    last.is_some_and(|last| last.revision == config.revision && soon(last.begun))
+}
+
+/// A look that is on record, and whose result is kept.
+async fn attempt(cx: &Cx<Jwt>, config: &Config, last: &mut Option<Attempt>) -> Result<Arc<Set>> {
+    let keys = &cx.engine().keys;
+    *last = Some(Attempt { revision: config.revision.clone(), begun: cx.clock.monotonic() });
+    let found = look(cx, config).await.map(Arc::new);
+    match &found {
+        Ok(set) => keys.at_hand.store(Some(set.clone())),
+        Err(_) => {
+            keys.failures.fetch_add(1, Ordering::Release);
+        }
+    }
+    found
 }
 
 /// Asks the issuer.

@@ -1,9 +1,8 @@
 //! Login with a signed token of an issuer: a workload's identity, a CI job, or a person in a browser.
 //!
-//!     config                       whom to believe
-//!     role/<name>                  what a token must say, and what it gets
-//!     state/<digest>               a login that was begun in a browser
-//!     state-end/!<time>/<digest>   when it is too late for it
+//!     config         whom to believe
+//!     role/<name>    what a token must say, and what it gets
+//!     state/<place>  a login that was begun in a browser
 //!
 //! Mounted as `jwt` or as `oidc`: the same engine. What an issuer's keys are is kept in memory for minutes, which is a cache of what
 //! the issuer says and not of anything stored.

@@ -1,4 +1,6 @@
 //! Logins that were begun in a browser: kept in storage for minutes, and used up by the commit that ends them.
+//!
+//! Anybody may begin one, so there are so many places and no more: a login takes one that is free or whose time is over.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,8 @@ use crate::engine::Cx;
 /// A login that was begun.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
+    /// The digest of its text, which is a secret of the browser.
+    pub digest: String,
     /// For this role.
     pub role: Name,
     /// Where the browser comes back to.
@@ -31,50 +35,73 @@ pub struct State {
     pub expires: Timestamp,
 }
 
-/// Where a state lies: its text is a secret of the browser, so only its digest is kept.
+/// The digest of a state's text, and the place where it lies.
+fn place(text: &str) -> (String, Key) {
+    let digest = sha256(text.as_bytes());
+    let number = usize::from(u16::from_be_bytes([digest[0], digest[1]])) % limits::OIDC_STATES;
+    (hex::encode(digest), Key::new("state").join(&number.to_string()))
+}
+
+/// Where the state of this text lies, if it lies anywhere: see [`State::is_of`].
 pub fn key(text: &str) -> Key {
-    Key::new("state").join(&hex::encode(sha256(text.as_bytes())))
+    place(text).1
 }
 
-fn ends() -> Key {
-    Key::new("state-end")
+impl State {
+    /// Whether it is the one of this text, and not over.
+    pub fn is_of(&self, text: &str, now: Timestamp) -> bool {
+        self.digest == place(text).0 && self.expires > now
+    }
 }
 
-/// Begins a login, and sweeps away some that are too late.
+/// Begins a login.
 ///
 /// # Errors
-/// Those of storage.
+/// [`Error::Unavailable`] when too many are under way, and those of storage.
 pub fn begin(
     cx: &Cx<Jwt>,
     role: Name,
     redirect_uri: String,
     client_nonce: Secret<String>,
 ) -> Result<(String, State, Txn)> {
-    let text = ids::letters(cx.rng(), 32).reveal().clone();
-    let expires = time::after(cx.now(), Ttl::from_seconds(limits::OIDC_STATE_SECONDS));
+    let now = cx.now();
+    let (text, digest, key) = free(cx, now)?;
     let state = State {
+        digest,
         role,
         redirect_uri,
         nonce: ids::letters(cx.rng(), 32).reveal().clone(),
         client_nonce,
         verifier: ids::letters(cx.rng(), 64),
         code: Secret::default(),
-        expires,
+        expires: time::after(now, Ttl::from_seconds(limits::OIDC_STATE_SECONDS)),
     };
     let mut txn = cx.txn();
-    let key = key(&text);
-    let digest = key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
-    txn.create(&key, &state)?;
-    txn.create(&ends().at(expires).join(&digest), &digest)?;
-    let late = cx.view().read(|r| r.first::<String>(&ends(), limits::OIDC_SWEEP))?;
-    for (row, digest) in late {
-        let state: Option<State> = cx.get(&Key::new("state").join(&digest))?;
-        if state.is_none_or(|state| state.expires <= cx.now()) {
-            txn.delete(&ends().append(&row));
-            txn.delete(&Key::new("state").join(&digest));
+    let row = state.clone();
+    txn.update(&[key], move |rows| {
+        // Another may have taken the place meanwhile.
+        match rows.get::<State>(0)? {
+            Some(other) if other.expires > now => Err(full()),
+            _ => rows.put(0, &row),
+        }
+    });
+    Ok((text, state, txn))
+}
+
+/// A text whose place is free.
+fn free(cx: &Cx<Jwt>, now: Timestamp) -> Result<(String, String, Key)> {
+    for _ in 0..limits::OIDC_STATE_DRAWS {
+        let text = ids::letters(cx.rng(), 32).reveal().clone();
+        let (digest, key) = place(&text);
+        if cx.get::<State>(&key)?.is_none_or(|other| other.expires <= now) {
+            return Ok((text, digest, key));
         }
     }
-    Ok((text, state, txn))
+    Err(full())
+}
+
+fn full() -> Error {
+    Error::Unavailable("too many logins in a browser are under way, try again".into())
 }
 
 /// A login that was begun and is not over.
@@ -83,7 +110,7 @@ pub fn begin(
 /// [`Error::Invalid`], the same whatever is wrong with it.
 pub fn pending(cx: &Cx<Jwt>, text: &str) -> Result<State> {
     let state: Option<State> = cx.get(&key(text))?;
-    state.filter(|state| state.expires > cx.now()).ok_or_else(gone)
+    state.filter(|state| state.is_of(text, cx.now())).ok_or_else(gone)
 }
 
 /// The answer for a state that is unknown, used up, or too old.
@@ -92,15 +119,25 @@ pub fn gone() -> Error {
 }
 
 /// The change that uses it up, in the commit that makes the token: of two that end one login, one succeeds.
-pub fn end(cx: &Cx<Jwt>, text: &str, state: &State) -> Txn {
-    let key = key(text);
-    let digest = key.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+pub fn end(cx: &Cx<Jwt>, text: &str) -> Txn {
+    let (digest, key) = place(text);
     let mut txn = cx.txn();
-    txn.update(&[key, ends().at(state.expires).join(&digest)], |rows| {
-        rows.get::<State>(0)?.ok_or_else(gone)?;
+    txn.update(&[key], move |rows| {
+        rows.get::<State>(0)?.filter(|state| state.digest == digest).ok_or_else(gone)?;
         rows.delete(0);
-        rows.delete(1);
         Ok(())
     });
     txn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_begins_logins_without_end_fills_so_many_places() {
+        let places: std::collections::BTreeSet<String> =
+            (0..100_000).map(|n| place(&format!("text {n}")).1.as_str().to_owned()).collect();
+        assert!(places.len() <= limits::OIDC_STATES && places.len() > limits::OIDC_STATES * 9 / 10, "{}", places.len());
+    }
 }

@@ -42,11 +42,13 @@ pub async fn review(cx: &Cx<Kubernetes>, config: &Config, audience: &str, jwt: &
         "" if local => pod_file("ca.crt").await.unwrap_or_default(),
         text => text.to_owned(),
     };
-    let own = match config.token_reviewer_jwt.reveal().as_str() {
-        "" if local => pod_file("token").await.unwrap_or_else(|| jwt.to_owned()),
-        "" => jwt.to_owned(),
-        text => text.to_owned(),
+    // The configured token, the pod's, or the client's own.
+    let ours = match config.token_reviewer_jwt.reveal().as_str() {
+        "" if local => pod_file("token").await,
+        "" => None,
+        text => Some(text.to_owned()),
     };
+    let shown = ours.as_deref().unwrap_or(jwt).trim();
     let mut spec = json!({"token": jwt});
     if !audience.is_empty() {
         spec["audiences"] = json!([audience]);
@@ -56,13 +58,13 @@ pub async fn review(cx: &Cx<Kubernetes>, config: &Config, audience: &str, jwt: &
     let address = Address::parse(&format!("{host}/apis/authentication.k8s.io/v1/tokenreviews"))?;
     let request = Fetch::post(address, "application/json", body.to_string().into_bytes())
         .header("accept", Secret::new("application/json".into()))
-        .header("authorization", Secret::new(format!("Bearer {}", own.trim())))
+        .header("authorization", Secret::new(format!("Bearer {shown}")))
         .trusting(Config::authorities(&ca)?);
     let answer = fetch(cx.outbound.as_ref(), request).await?;
     match answer.status {
         200 | 201 => {}
         // Where the client's own token asks for itself, this is how the cluster says no.
-        401 if config.token_reviewer_jwt.reveal().is_empty() => return Ok(None),
+        401 if ours.is_none() => return Ok(None),
         status => return Err(Error::Unavailable(format!("the cluster's token review answered with status {status}"))),
     }
     let told = Json::parse(&answer.body).map_err(|_| Error::Unavailable("the cluster's answer is not JSON".into()))?;
