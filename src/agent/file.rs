@@ -182,7 +182,7 @@ impl Folder {
 }
 
 /// The number of a user or group: itself, or as the file of names has it.
-fn id_of(name: &str, file: &str) -> io::Result<u32> {
+pub(super) fn id_of(name: &str, file: &str) -> io::Result<u32> {
     if let Ok(id) = name.parse() {
         return Ok(id);
     }

@@ -18,7 +18,8 @@ use tracing::{info, warn};
 use super::config::{Listener, Place, ProxyToken};
 use super::login::Session;
 use super::render::Progress;
-use super::sds::{self, Board};
+use super::sds::Board;
+use super::socket::{self, ACCEPT_PAUSE};
 use crate::client::{self, Client, Method};
 
 /// Connections that are served at once.
@@ -27,6 +28,8 @@ const CONNECTIONS_MAX: usize = 128;
 const BODY_BYTES_MAX: usize = 32 << 20;
 /// How long a client may take to send its headers.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long it may take to send the body: one that trickles in does not hold a place for ever.
+const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 /// The longest request for a rotation, in bytes.
 const ROTATE_BYTES_MAX: usize = 8192;
 
@@ -62,7 +65,7 @@ pub(super) async fn bind(listener: &Listener) -> Result<Bound, String> {
             info!(address = %bound.local_addr().map_err(|error| error.to_string())?, "listening");
             Ok(Bound::Tcp(bound))
         }
-        Place::Unix(path, mode) => Ok(Bound::Unix(sds::bind(path, *mode)?)),
+        Place::Unix(place) => Ok(Bound::Unix(socket::bind(place)?)),
     }
 }
 
@@ -90,7 +93,7 @@ pub(super) async fn serve(bound: Bound, rules: Listener, shared: Shared) -> Infa
         };
         if let Err(error) = accepted {
             warn!(%error, "a connection could not be accepted");
-            tokio::task::yield_now().await;
+            tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     }
 }
@@ -137,13 +140,22 @@ async fn answer(request: Request<Incoming>, rules: &Listener, shared: &Shared) -
         return failed(412, "missing 'X-Vault-Request' header");
     }
     match (request.method().as_str(), path.as_str()) {
-        ("POST" | "PUT", "/agent/v1/quit") if rules.control => {
+        ("POST" | "PUT", "/agent/v1/quit") if rules.quit => {
             shared.quit.notify_one();
             respond(204, "application/json", Bytes::new())
         }
-        ("POST" | "PUT", "/agent/v1/rotate") if rules.control => rotate(request, shared).await,
+        ("POST" | "PUT", "/agent/v1/rotate") if rules.rotate => rotate(request, shared).await,
         (_, path) if path.starts_with("/v1/") && !rules.metrics_only => pass_on(request, shared).await,
         _ => failed(404, "no such path here"),
+    }
+}
+
+/// All of a body, or why not.
+async fn whole(body: Incoming, most: usize) -> Result<Bytes, Response<Full<Bytes>>> {
+    match tokio::time::timeout(BODY_TIME_MAX, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(failed(413, "the body is too long or broke off")),
+        Err(_) => Err(failed(408, "the body came too slowly")),
     }
 }
 
@@ -171,10 +183,11 @@ fn metrics(shared: &Shared) -> String {
 }
 
 async fn rotate(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
-    let Ok(body) = Limited::new(request.into_body(), ROTATE_BYTES_MAX).collect().await else {
-        return failed(400, "the body is too long");
+    let body = match whole(request.into_body(), ROTATE_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
     };
-    let body: serde_json::Value = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(name) = body.get("template").and_then(serde_json::Value::as_str) else {
         return failed(400, "\"template\" is missing");
     };
@@ -192,8 +205,9 @@ async fn rotate(request: Request<Incoming>, shared: &Shared) -> Response<Full<By
 async fn pass_on(request: Request<Incoming>, shared: &Shared) -> Response<Full<Bytes>> {
     let Some(method) = method(request.method().as_str()) else { return failed(405, "unsupported method") };
     let (head, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
-        return failed(413, "the body is too long or broke off");
+    let body = match whole(body, BODY_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
     };
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
     let own = head.headers.get("x-vault-token").or_else(|| head.headers.get("authorization"));
@@ -210,7 +224,7 @@ async fn pass_on(request: Request<Incoming>, shared: &Shared) -> Response<Full<B
             None => return failed(503, "the agent has no token yet"),
         }
     }
-    let mut onward = client::Request::verbatim(method, path).bytes(body.to_bytes()).as_given();
+    let mut onward = client::Request::verbatim(method, path).bytes(body).as_given();
     for (name, value) in &head.headers {
         let skipped = ["host", "connection", "content-length", "transfer-encoding", "expect", "te", "upgrade"];
         let replaced = adds && ["x-vault-token", "authorization"].contains(&name.as_str());

@@ -16,6 +16,7 @@ mod pace;
 mod process;
 mod render;
 pub mod sds;
+mod socket;
 mod store;
 mod supervise;
 pub mod template;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::base::{Clock, Rng, Secret};
 use crate::client::{Client, Jitter, Settings};
@@ -154,6 +155,9 @@ async fn work_in(
     let cache = match &config.cache {
         Some(cache) => {
             let id = std::fs::read("/etc/machine-id").unwrap_or_default();
+            if id.trim_ascii().is_empty() {
+                warn!("this host has no /etc/machine-id: whoever has the cache and its key file can open it elsewhere");
+            }
             let seconds = i64::try_from(cache.max_stale.as_secs()).unwrap_or(i64::MAX);
             Some((Cache::open(&cache.path, id.trim_ascii(), &*rng)?, seconds))
         }
@@ -171,7 +175,7 @@ async fn work_in(
     // A socket that cannot be had ends the agent before anything is fetched.
     let mut served = JoinSet::new();
     if let Some(settings) = &config.sds {
-        let listener = sds::bind(&settings.path, settings.mode)?;
+        let listener = socket::bind(&settings.socket)?;
         served.spawn(sds::serve(listener, settings.clone(), secrets, board.clone()));
     }
     for rules in &config.listeners {

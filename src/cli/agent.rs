@@ -1,14 +1,13 @@
 //! `warifu agent`: reads the configuration and hands it to the agent.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
 
-use super::argv;
+use super::face::{self, complain};
 use crate::agent::{self, Surroundings};
 use crate::base::time::SystemClock;
 use crate::crypto::SystemRng;
@@ -33,26 +32,18 @@ struct Flags {
 }
 
 /// Runs an agent until it is told to stop, or its child ends.
-pub fn main(mut args: Vec<OsString>) -> ExitCode {
-    args.remove(1);
-    let flags: Flags = match argv::parse(args) {
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let flags: Flags = match face::flags(args) {
         Ok(flags) => flags,
-        Err(told) => {
-            let _ = writeln!(std::io::stderr(), "{}", told.text.trim_end());
-            return ExitCode::from(told.code);
-        }
+        Err(code) => return code,
     };
     let mut config = match agent::load(&flags.config) {
         Ok(config) => config,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "Error: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return complain(&error),
     };
     config.exit_after_auth |= flags.exit_after_auth;
     if let Err(error) = Log::start(flags.log_level, flags.log_format) {
-        let _ = writeln!(std::io::stderr(), "Error: {error}");
-        return ExitCode::FAILURE;
+        return complain(&error.to_string());
     }
     agent::run(config, surroundings())
 }
@@ -64,11 +55,4 @@ pub(super) fn surroundings() -> Surroundings {
         rng: Arc::new(SystemRng::new()),
         environment: Arc::new(|name: &str| std::env::var_os(name)),
     }
-}
-
-/// Says what is wrong; the exit code for it.
-pub(super) fn complain(error: &str) -> ExitCode {
-    // Nobody is left to tell when this fails.
-    let _ = writeln!(std::io::stderr(), "Error: {error}");
-    ExitCode::FAILURE
 }

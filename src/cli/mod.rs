@@ -10,6 +10,7 @@ mod auth;
 mod context;
 mod curl;
 mod explain;
+mod face;
 mod failure;
 mod kv;
 mod lease;

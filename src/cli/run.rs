@@ -1,7 +1,6 @@
 //! `warifu run`: gets secrets into variables and files, then becomes a program, or stays beside it.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -9,8 +8,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::agent::{complain, surroundings};
-use super::argv;
+use super::agent::surroundings;
+use super::face::{self, complain};
 use crate::agent::{self, Config};
 use crate::telemetry::{Format, Level, Log};
 
@@ -39,27 +38,23 @@ struct Flags {
     log_level: Level,
     /// The program and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    program: Vec<String>,
+    program: Vec<OsString>,
 }
 
 /// Runs a program. Gives its exit code when it was supervised.
 pub fn main(mut args: Vec<OsString>) -> ExitCode {
-    args.remove(1);
     // What comes after `--` is the program's, whatever it looks like.
     let at = args.iter().position(|word| word == OsStr::new("--"));
     let program: Vec<OsString> = at.map(|at| args.split_off(at).split_off(1)).unwrap_or_default();
     if at.is_some() {
         args.extend(program.first().cloned());
     }
-    let mut flags: Flags = match argv::parse(args) {
+    let mut flags: Flags = match face::flags(args) {
         Ok(flags) => flags,
-        Err(told) => {
-            let _ = writeln!(std::io::stderr(), "{}", told.text.trim_end());
-            return ExitCode::from(told.code);
-        }
+        Err(code) => return code,
     };
     if at.is_some() {
-        flags.program = program.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        flags.program = program;
     }
     if let Err(error) = Log::start(flags.log_level, Format::Standard) {
         return complain(&error.to_string());
@@ -69,7 +64,9 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
         Err(error) => return complain(&error),
     };
     if flags.supervise {
-        config.supervise(flags.program, !flags.no_restart);
+        let words: Result<Vec<String>, OsString> = flags.program.into_iter().map(OsString::into_string).collect();
+        let Ok(words) = words else { return complain("with -supervise, the program and its arguments must be UTF-8") };
+        config.supervise(words, !flags.no_restart);
         return agent::run(config, surroundings());
     }
     let variables = match agent::once(config, surroundings()) {
@@ -80,7 +77,7 @@ pub fn main(mut args: Vec<OsString>) -> ExitCode {
     let variables = variables.into_iter().map(|(name, value)| (name, OsString::from_vec(value)));
     // On success this does not return.
     let error = std::process::Command::new(name).args(rest).envs(variables).exec();
-    complain(&format!("{name}: {error}"))
+    complain(&format!("{}: {error}", name.display()))
 }
 
 fn config(flags: &Flags) -> Result<Config, String> {

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use super::agent::{complain, surroundings};
-use super::argv;
+use super::agent::surroundings;
+use super::face::{self, complain};
 use crate::agent::{self, Config};
 use crate::telemetry::{Format, Level, Log};
 
@@ -37,14 +37,10 @@ struct Flags {
 }
 
 /// Renders once. A template that fails makes the exit code 1.
-pub fn main(mut args: Vec<OsString>) -> ExitCode {
-    args.remove(1);
-    let flags: Flags = match argv::parse(args) {
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let flags: Flags = match face::flags(args) {
         Ok(flags) => flags,
-        Err(told) => {
-            let _ = writeln!(std::io::stderr(), "{}", told.text.trim_end());
-            return ExitCode::from(told.code);
-        }
+        Err(code) => return code,
     };
     let _ = flags.once;
     let config = match &flags.config {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 
-use super::read::{boolean, mode, needed_path, path, source, string};
-use super::{Cache, Consul, Listener, Place, ProxyToken, Target, TemplateConfig};
+use super::templates::source;
+use super::values::{boolean, mode, needed_path, path, string};
+use super::{Cache, Consul, Listener, Place, ProxyToken, Socket, Target, TemplateConfig};
 use crate::agent::sds;
 use crate::agent::windows::Windows;
 use crate::base::Secret;
@@ -76,13 +77,17 @@ pub(super) fn listeners(body: &Body) -> Result<Vec<Listener>> {
                     );
                 }
                 let text = address.as_str()?;
-                let local = ["127.", "localhost:", "[::1]:"].iter().any(|start| text.starts_with(start));
-                if !local {
+                if !is_loopback(text) {
                     return Err(address.error("must be an address of the loopback, such as \"127.0.0.1:8100\""));
                 }
                 Place::Tcp(text.to_owned())
             }
-            "unix" => Place::Unix(PathBuf::from(address.as_str()?), mode(&block, "socket_mode")?.unwrap_or(0o600)),
+            "unix" => Place::Unix(Socket {
+                path: PathBuf::from(address.as_str()?),
+                mode: mode(&block, "socket_mode")?.unwrap_or(0o600),
+                user: string(&block, "socket_user")?,
+                group: string(&block, "socket_group")?,
+            }),
             _ => return Err(block.error(block.span(), "the listener must be \"tcp\" or \"unix\"")),
         };
         let metrics_only = match string(&block, "role")?.as_deref() {
@@ -90,20 +95,27 @@ pub(super) fn listeners(body: &Body) -> Result<Vec<Listener>> {
             Some("metrics_only") => true,
             Some(_) => return Err(block.error(block.span(), "\"role\" must be \"default\" or \"metrics_only\"")),
         };
-        let mut control = false;
+        let (mut quit, mut rotate) = (false, false);
         if let Some(api) = block.block("agent_api")? {
             api.only(&["enable_quit", "enable_rotate"])?;
-            control =
-                boolean(&api, "enable_quit")?.unwrap_or(false) || boolean(&api, "enable_rotate")?.unwrap_or(false);
+            quit = boolean(&api, "enable_quit")?.unwrap_or(false);
+            rotate = boolean(&api, "enable_rotate")?.unwrap_or(false);
         }
         listeners.push(Listener {
             place,
             require_header: boolean(&block, "require_request_header")?.unwrap_or(false),
             metrics_only,
-            control,
+            quit,
+            rotate,
         });
     }
     Ok(listeners)
+}
+
+/// Whether an address can be reached from this host alone, by what it is and not by what it begins with.
+fn is_loopback(text: &str) -> bool {
+    let named = text.strip_prefix("localhost:").is_some_and(|port| port.parse::<u16>().is_ok());
+    named || text.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
 }
 
 /// `api_proxy`, or as older configurations have it, `cache`.
@@ -179,8 +191,13 @@ pub(super) fn envoy(body: &Body) -> Result<Option<(sds::Settings, Vec<TemplateCo
             });
         }
     }
-    let settings =
-        sds::Settings { path: needed_path(&block, "socket_path")?, mode: mode(&block, "mode")?.unwrap_or(0o600), uids };
+    let socket = Socket {
+        path: needed_path(&block, "socket_path")?,
+        mode: mode(&block, "mode")?.unwrap_or(0o600),
+        user: None,
+        group: None,
+    };
+    let settings = sds::Settings { socket, uids };
     Ok(Some((settings, templates)))
 }
 

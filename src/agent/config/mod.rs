@@ -1,7 +1,13 @@
 //! The agent's configuration, in vault-agent's words: what it says, and how the environment adds to it.
 
 mod extra;
+mod method;
 mod read;
+mod server;
+mod templates;
+#[cfg(test)]
+mod tests;
+mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,8 +83,10 @@ pub struct Listener {
     pub require_header: bool,
     /// Whether only health and metrics are answered here.
     pub metrics_only: bool,
-    /// Whether `quit` and `rotate` are answered.
-    pub control: bool,
+    /// Whether `quit` is answered.
+    pub quit: bool,
+    /// Whether `rotate` is answered.
+    pub rotate: bool,
 }
 
 /// The place of a listener.
@@ -86,8 +94,21 @@ pub struct Listener {
 pub enum Place {
     /// An address of this host.
     Tcp(String),
-    /// A socket and its mode.
-    Unix(PathBuf, u32),
+    /// A socket.
+    Unix(Socket),
+}
+
+/// A Unix socket of ours.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    /// Where.
+    pub path: PathBuf,
+    /// Its mode.
+    pub mode: u32,
+    /// Its owner: a name or a number.
+    pub user: Option<String>,
+    /// Its group: a name or a number.
+    pub group: Option<String>,
 }
 
 /// When a local request gets the agent's token.

@@ -8,8 +8,6 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::body::{Bytes, Incoming};
@@ -18,6 +16,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
+
+use super::config::Socket;
+use super::socket::ACCEPT_PAUSE;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -33,9 +34,7 @@ const PEERS_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The socket.
-    pub path: PathBuf,
-    /// Its mode.
-    pub mode: u32,
+    pub socket: Socket,
     /// The users that may connect besides our own; none means whoever the mode lets in.
     pub uids: Vec<u32>,
 }
@@ -155,27 +154,6 @@ impl Board {
     }
 }
 
-/// Takes the socket, in place of one that an earlier agent left.
-///
-/// # Errors
-/// Another agent listens there, or the place cannot be used.
-pub(super) fn bind(path: &std::path::Path, mode: u32) -> Result<UnixListener, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("socket {}: {error}", path.display());
-    if let Ok(there) = std::fs::symlink_metadata(path) {
-        if !std::os::unix::fs::FileTypeExt::is_socket(&there.file_type()) {
-            return Err(wrong(&"something that is no socket is in its place"));
-        }
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(wrong(&"somebody listens there already"));
-        }
-        std::fs::remove_file(path).map_err(|error| wrong(&error))?;
-    }
-    let listener = std::os::unix::net::UnixListener::bind(path).map_err(|error| wrong(&error))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(|error| wrong(&error))?;
-    listener.set_nonblocking(true).map_err(|error| wrong(&error))?;
-    UnixListener::from_std(listener).map_err(|error| wrong(&error))
-}
-
 /// Serves for as long as it is polled.
 pub(super) async fn serve(
     listener: UnixListener,
@@ -183,7 +161,7 @@ pub(super) async fn serve(
     secrets: watch::Receiver<Secrets>,
     board: Board,
 ) -> Infallible {
-    info!(path = %settings.path.display(), "secrets are served to Envoy");
+    info!(path = %settings.socket.path.display(), "secrets are served to Envoy");
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let own = rustix::process::geteuid().as_raw();
     loop {
@@ -193,7 +171,7 @@ pub(super) async fn serve(
             Ok((socket, _)) => socket,
             Err(error) => {
                 warn!(%error, "a connection could not be accepted");
-                tokio::task::yield_now().await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };

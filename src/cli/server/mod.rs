@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use super::argv;
+use super::face::{self, complain};
 use crate::base::{Clock, Rng, time::SystemClock};
 use crate::config::Config;
 use crate::crypto::SystemRng;
@@ -60,21 +60,14 @@ struct Flags {
 }
 
 /// Runs a server until it is told to stop.
-pub fn main(mut args: Vec<OsString>) -> ExitCode {
-    args.remove(1);
-    let flags: Flags = match argv::parse(args) {
+pub fn main(args: Vec<OsString>) -> ExitCode {
+    let flags: Flags = match face::flags(args) {
         Ok(flags) => flags,
-        Err(told) => {
-            let _ = writeln!(std::io::stderr(), "{}", told.text.trim_end());
-            return ExitCode::from(told.code);
-        }
+        Err(code) => return code,
     };
     match start(flags) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "Error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => complain(&format!("{error:#}")),
     }
 }
 
