@@ -104,6 +104,12 @@ class TestEntrypoint(unittest.TestCase):
         done = self.direct("run", "-env", "P=kv/web#password", "--", "sh", "-c", "echo $P -env=x", "-env")
         self.assertEqual((done.stdout, done.returncode), ("s3cret-value -env=x\n", 0), done.stderr)
 
+    def test_the_programs_words_are_bytes(self):
+        done = self.direct("run", "-env", "P=kv/web#password", "--", "sh", "-c", 'printf %s "$1" | od -An -tx1', "-", b"a\xff")
+        self.assertEqual((done.stdout.split(), done.returncode), (["61", "ff"], 0), done.stderr)
+        done = self.direct("run", "-supervise", "-env", "P=kv/web#password", "--", "echo", b"a\xff")
+        self.assertEqual((done.stdout, done.returncode), ("", 1), done.stderr)
+
     def test_what_is_refused_ends_it_without_the_program(self):
         done = self.direct("run", "-env", "P=kv/none#password", "--", "sh", "-c", "echo started")
         self.assertEqual((done.stdout, done.returncode), ("", 1))

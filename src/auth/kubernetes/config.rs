@@ -112,6 +112,12 @@ async fn write(cx: Cx<Kubernetes>, p: Write) -> Result<Reply> {
     if config.kubernetes_host.is_empty() {
         return Err(Error::invalid("no host provided"));
     }
+    if config.disable_local_ca_jwt
+        && config.kubernetes_ca_cert.is_empty()
+        && config.kubernetes_host.starts_with("https:")
+    {
+        return Err(Error::invalid("kubernetes_ca_cert must be given when disable_local_ca_jwt is true"));
+    }
     Address::parse(&config.kubernetes_host).map_err(|e| Error::invalid(format!("field 'kubernetes_host': {e}")))?;
     if config.pem_keys.len() > limits::JWKS_KEYS {
         return Err(Error::invalid(format!("field 'pem_keys': at most {} keys", limits::JWKS_KEYS)));
