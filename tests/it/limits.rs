@@ -1,6 +1,7 @@
 //! How often one may ask, and how often fail: before anybody is authenticated, and whatever the spelling.
 
 use serde_json::{Value, json};
+use warifu::crypto::{Curve, KeyKind, PrivateKey};
 
 use crate::http::Http;
 use crate::server::{Server, at_once};
@@ -118,6 +119,31 @@ async fn a_limit_of_a_role_counts_its_logins_alone() {
     http.put("auth/approle/login", logins[0].clone()).await.is(429);
     http.put("auth/approle/login", logins[1].clone()).await.ok();
     http.put("auth/approle/login", logins[1].clone()).await.is(429);
+}
+
+#[tokio::test]
+async fn a_limit_of_a_role_counts_its_logins_in_every_spelling() {
+    let server = Server::new().await;
+    let http = server.anonymous();
+    // A login names its role before anything is known of who it is, so refusals count as well.
+    for (kind, field) in [("jwt", "role"), ("kubernetes", "role"), ("cert", "name")] {
+        server.auth(kind, kind).await;
+        if kind == "jwt" {
+            let key = PrivateKey::generate(KeyKind::Ec(Curve::P256)).unwrap();
+            let pem = key.public().pem().unwrap();
+            server.put("auth/jwt/config", json!({"jwt_validation_pubkeys": [pem]})).await.ok();
+        }
+        quota(&server, kind, json!({"rate": 3, "interval": "1h", "path": format!("auth/{kind}"), "role": "heavy"}))
+            .await;
+        let login = |role: &str| http.put(&format!("auth/{kind}/login"), json!({field: role, "jwt": "a.b.c"}));
+        for role in ["heavy", "Heavy", "HEAVY"] {
+            login(role).await.is(400);
+        }
+        for role in ["heavy", "hEAVY"] {
+            login(role).await.is(429);
+        }
+        login("light").await.is(400);
+    }
 }
 
 #[tokio::test]
