@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Limits, Mount};
 use crate::barrier::{Txn, View};
-use crate::base::{Clock, Key, Operation, Path, Result, Rng, Timestamp};
+use crate::base::{Clock, Error, Key, Operation, Path, Result, Rng, Timestamp};
 use crate::outbound::Outbound;
 use crate::policy::{Fact, Facts};
 
@@ -150,6 +150,16 @@ impl<E> Cx<E> {
     /// The mount's part of the store.
     pub fn view(&self) -> &View {
         &self.frame.view
+    }
+
+    /// What lies there, for who makes it or changes it.
+    ///
+    /// # Errors
+    /// [`Error::Denied`] when there is something and the caller may only create: also what came in between is not overwritten.
+    /// Those of storage.
+    pub fn writable<T: DeserializeOwned>(&self, txn: &mut Txn, key: &Key) -> Result<Option<T>> {
+        let old = txn.get(key)?;
+        if old.is_some() && self.create_only { Err(Error::Denied) } else { Ok(old) }
     }
 
     /// A transaction on the mount's part of the store.

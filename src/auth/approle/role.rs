@@ -169,11 +169,7 @@ fn exists(cx: &Cx<AppRole>, p: &Write) -> Result<bool> {
 async fn write(cx: Cx<AppRole>, p: Write) -> Result<Reply> {
     let key = key(&p.role_name);
     let mut txn = cx.txn();
-    let old: Option<Role> = txn.get(&key)?;
-    if old.is_some() && cx.create_only {
-        // Who may only create does not overwrite what came in between.
-        return Err(Error::Denied);
-    }
+    let old: Option<Role> = cx.writable(&mut txn, &key)?;
     let is_new = old.is_none();
     let mut role = old.unwrap_or_else(|| Role {
         id: ids::uuid(cx.rng()),

@@ -141,11 +141,7 @@ fn exists(cx: &Cx<Cert>, p: &Write) -> Result<bool> {
 async fn write(cx: Cx<Cert>, p: Write) -> Result<Reply> {
     let key = key(&p.name);
     let mut txn = cx.txn();
-    let old: Option<Role> = txn.get(&key)?;
-    if old.is_some() && cx.create_only {
-        // Who may only create does not overwrite what came in between.
-        return Err(Error::Denied);
-    }
+    let old: Option<Role> = cx.writable(&mut txn, &key)?;
     if p.ocsp_enabled == Some(true) {
         // Taken and not done, it would admit who is revoked.
         return Err(Error::invalid("field 'ocsp_enabled': OCSP is not asked yet; give a revocation list in crls/"));

@@ -187,11 +187,7 @@ fn exists(cx: &Cx<Jwt>, p: &Write) -> Result<bool> {
 async fn write(cx: Cx<Jwt>, p: Write) -> Result<Reply> {
     let key = key(&p.name);
     let mut txn = cx.txn();
-    let old: Option<Role> = txn.get(&key)?;
-    if old.is_some() && cx.create_only {
-        // Who may only create does not overwrite what came in between.
-        return Err(Error::Denied);
-    }
+    let old: Option<Role> = cx.writable(&mut txn, &key)?;
     let mut role = old.unwrap_or_default();
     apply(&mut role, p)?;
     check(&role)?;

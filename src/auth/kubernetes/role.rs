@@ -120,11 +120,7 @@ fn exists(cx: &Cx<Kubernetes>, p: &Write) -> Result<bool> {
 async fn write(cx: Cx<Kubernetes>, p: Write) -> Result<Reply> {
     let key = key(&p.name);
     let mut txn = cx.txn();
-    let old: Option<Role> = txn.get(&key)?;
-    if old.is_some() && cx.create_only {
-        // Who may only create does not overwrite what came in between.
-        return Err(Error::Denied);
-    }
+    let old: Option<Role> = cx.writable(&mut txn, &key)?;
     let mut role = old.unwrap_or_default();
     role.names = p.bound_service_account_names.unwrap_or(role.names);
     role.namespaces = p.bound_service_account_namespaces.unwrap_or(role.namespaces);

@@ -105,11 +105,7 @@ async fn write(cx: Cx<Userpass>, p: Write) -> Result<Reply> {
     let key = key(&p.username);
     let hash = hash_of(&cx, p.password, p.password_hash).await?;
     let mut txn = cx.txn();
-    let old: Option<User> = txn.get(&key)?;
-    if old.is_some() && cx.create_only {
-        // Who may only create does not overwrite what came in between.
-        return Err(Error::Denied);
-    }
+    let old: Option<User> = cx.writable(&mut txn, &key)?;
     let mut user = match (old, hash) {
         (Some(user), None) => user,
         (Some(user), Some(hash)) => User { hash, ..user },
