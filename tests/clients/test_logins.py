@@ -1,12 +1,16 @@
-"""Logins with a TLS client certificate by hvac and openssl: certificates of our own CA, and those that only look like them."""
+"""Logins with what a workload has already: by hvac and by the agent, with certificates of our own CA (and those that only look
+like them), and with the signed token that a platform puts into a file."""
 
+import base64
+import json
 import shutil
 import subprocess
+import time
 import unittest
 
 import hvac
 
-from harness import Server
+from harness import Server, binary, clean_environment
 
 OPENSSL = shutil.which("openssl")
 
@@ -100,6 +104,63 @@ class Certificates(unittest.TestCase):
         with self.assertRaises(hvac.exceptions.InvalidRequest):
             client.auth.token.renew_self()
         self.login(self.issued("web-3")[0])
+
+    def rendered(self, method, contents):
+        """What the agent renders once it has logged in like this, and how it ended."""
+        out = self.folder / "rendered"
+        out.unlink(missing_ok=True)
+        config = self.folder / "agent.hcl"
+        config.write_text(
+            f'vault {{ address = "{self.server.url}" ca_cert = "{self.server.ca}" }}\nauto_auth {{ {method} }}\n'
+            f'template {{ destination = "{out}" contents = {json.dumps(contents)} }}\n'
+        )
+        done = subprocess.run(
+            [binary(), "template", f"-config={config}"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+            env=clean_environment(),
+        )
+        return (out.read_text() if out.exists() else None), done
+
+    WHO = '{{ with secret "auth/token/lookup-self" }}{{ .Data.display_name }}{{ end }}'
+
+    def test_the_agent_logs_in_with_its_certificate(self):
+        (certificate, key), _ = self.issued("web-4")
+        method = 'method "cert" {{ config {{ name = "web" client_cert = "{}" client_key = "{}" }} exit_on_err = true }}'
+        text, done = self.rendered(method.format(certificate, key), self.WHO)
+        self.assertIn("web", text or "", done.stderr)
+        (certificate, key), _ = self.issued("db-4")
+        text, done = self.rendered(method.format(certificate, key), self.WHO)
+        self.assertEqual((text, done.returncode), (None, 1), done.stderr)
+
+    def test_the_agent_logs_in_with_the_token_of_a_file(self):
+        self.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "jwt.key")
+        self.openssl("ec", "-in", "jwt.key", "-pubout", "-out", "jwt.pub")
+        must = self.server.must
+        must("POST", "sys/auth/jwt", {"type": "jwt"})
+        must("PUT", "auth/jwt/config", {"jwt_validation_pubkeys": [(self.folder / "jwt.pub").read_text()]})
+        role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": "warifu", "token_policies": "default"}
+        must("PUT", "auth/jwt/role/job", role)
+        file = self.folder / "token"
+        for audience, ends in (("warifu", 0), ("another", 1)):
+            file.write_text(self.signed({"sub": "job-7", "aud": audience, "iat": int(time.time()), "exp": int(time.time()) + 600}))
+            method = f'method "jwt" {{ config {{ role = "job" path = "{file}" }} exit_on_err = true }}'
+            text, done = self.rendered(method, self.WHO)
+            self.assertEqual((text, done.returncode), ("jwt-job-7" if ends == 0 else None, ends), done.stderr)
+            self.assertFalse(file.exists(), "what was read is removed, as vault-agent does")
+
+    def signed(self, claims):
+        """A JWT by ES256: openssl signs in DER, a token has both numbers side by side (RFC 7518, section 3.4)."""
+        def packed(data):
+            return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+        text = f"{packed(json.dumps({'alg': 'ES256', 'typ': 'JWT'}).encode())}.{packed(json.dumps(claims).encode())}"
+        (self.folder / "signed").write_text(text)
+        self.openssl("dgst", "-sha256", "-sign", "jwt.key", "-out", "signature", "signed")
+        der, numbers = (self.folder / "signature").read_bytes(), b""
+        at = 2
+        for _ in range(2):
+            length = der[at + 1]
+            numbers += der[at + 2:at + 2 + length].lstrip(b"\0").rjust(32, b"\0")
+            at += 2 + length
+        return f"{text}.{packed(numbers)}"
 
 
 if __name__ == "__main__":
