@@ -272,13 +272,15 @@ async fn delete(cx: Cx<IdentityEngine>, p: ByName) -> Result<Reply> {
 
 async fn rotate(cx: Cx<IdentityEngine>, p: Rotate) -> Result<Reply> {
     let identities = &cx.engine().handles.identities;
-    let turned = turn(identities, p.name.as_str(), p.verification_ttl, cx.now(), cx.rng.clone()).await?;
+    let turned = turn(identities, p.name.as_str(), false, p.verification_ttl, cx.now(), cx.rng.clone()).await?;
     Ok(Reply::empty(turned.ok_or_else(|| Error::invalid("the signing key does not exist"))?))
 }
 
+/// The change that lets a key's successor sign; nothing where there is no such key, or its time has not come and it is asked for.
 async fn turn(
     identities: &Identities,
     name: &str,
+    only_if_due: bool,
     keep_for: Option<Ttl>,
     now: Timestamp,
     rng: Arc<dyn crate::base::Rng>,
@@ -286,6 +288,9 @@ async fn turn(
     let mut txn = identities.view().txn();
     let Some(mut key) = txn.get::<SigningKey>(&place("key", name))? else { return Ok(None) };
     let before = key.rotates;
+    if only_if_due && before > now {
+        return Ok(None);
+    }
     let fresh = make(&key.algorithm, rng).await?;
     let keep_for = keep_for.unwrap_or(key.verification_ttl);
     key.turn(fresh, keep_for, now);
@@ -306,8 +311,12 @@ pub async fn rotate_due(handles: &Handles, now: Timestamp, rng: Arc<dyn crate::b
         if nanos > time::nanoseconds(now).max(0).unsigned_abs() {
             break;
         }
-        if let Some(txn) = turn(&handles.identities, name, None, now, rng.clone()).await? {
-            handles.work()?.commit(txn).await?;
+        if let Some(txn) = turn(&handles.identities, name, true, None, now, rng.clone()).await? {
+            match handles.work()?.commit(txn).await {
+                // Changed or rotated meanwhile: the next round sees it as it is then.
+                Ok(()) | Err(Error::Conflict) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(())
