@@ -114,6 +114,30 @@ pub const JWKS_STALE_SECONDS: u64 = 3600;
 pub const TRUSTED_CERTIFICATES: usize = 64;
 /// Revocation lists that one mount keeps parsed; more are parsed again when they are asked.
 pub const REVOCATION_LISTS_AT_HAND: usize = 64;
+/// Most revocation lists of one mount of it: each that is fetched is looked after, and all are asked at a login.
+pub const REVOCATION_LISTS: usize = 64;
+/// Seconds after which a list that has an address is fetched again: how long a revocation may take to be seen.
+pub const CRL_REFRESH_SECONDS: u64 = 900;
+/// Seconds to the next try after a list could not be fetched; doubled with each, up to the above.
+pub const CRL_RETRY_SECONDS: u64 = 30;
+/// Seconds for which a fetched list counts that does not say when it ends.
+pub const CRL_UNDATED_SECONDS: u64 = 86_400;
+/// Seconds by which the clocks of CAs and responders may be ahead of ours.
+pub const REVOCATION_SKEW_SECONDS: u64 = 300;
+/// Most OCSP responders that are asked about one certificate.
+pub const OCSP_SERVERS: usize = 8;
+/// Most times that one responder is asked again.
+pub const OCSP_RETRIES: u64 = 10;
+/// Seconds that one question to a responder may take.
+pub const OCSP_STEP_SECONDS: u64 = 5;
+/// Seconds that all questions of one login may take: less than a request may.
+pub const OCSP_SECONDS: u64 = 20;
+/// Seconds for which an answer counts that says neither when there will be another nor that it is for our question.
+pub const OCSP_UNDATED_SECONDS: u64 = 3600;
+/// Seconds for which a good answer is not asked for again.
+pub const OCSP_KEPT_SECONDS: u64 = 60;
+/// Most good answers that one mount may be told to keep.
+pub const OCSP_KEPT: u64 = 10_000;
 /// Most groups of one login that are looked at.
 pub const LOGIN_GROUPS: usize = 1024;
 /// Most conditions of one role: bound claims, names, extensions.

@@ -11,6 +11,7 @@ mod cross_checks;
 pub mod extension;
 mod name;
 mod ocsp;
+mod ocsp_question;
 mod path;
 mod request;
 
@@ -24,12 +25,13 @@ use x509_cert::time::Time;
 
 pub use alt_name::AltName;
 pub use certificate::{Certificate, CertificateSpec};
-pub use crl::{Crl, CrlSpec, Reason, Revoked};
+pub use crl::{CRL_MAX, Crl, CrlSpec, Reason, Revoked};
 pub use der::asn1::ObjectIdentifier as Oid;
 pub use extension::{Extension, KeyUsage};
 pub use name::{DistinguishedName, Subject};
 pub use ocsp::{CertId, CertStatus, OcspRefusal, OcspRequest, OcspSpec};
-pub use path::client_path;
+pub use ocsp_question::{ANSWER_MAX as OCSP_ANSWER_MAX, OcspAnswer, OcspQuestion};
+pub use path::{INTERMEDIATES_MAX, client_path};
 pub use request::{Request, RequestSpec};
 
 use super::error::{Error, Result};

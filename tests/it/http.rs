@@ -3,22 +3,28 @@
 use std::future::{Future, IntoFuture};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper::{Method, Request};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// A client of one server, with the token that it shows unless a call says otherwise.
 #[derive(Clone)]
 pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
+    /// With TLS, a connection for each call.
+    tls: Option<TlsConnector>,
     address: SocketAddr,
     token: Option<String>,
 }
@@ -51,7 +57,12 @@ impl Http {
     /// A client without a token.
     pub fn new(address: SocketAddr) -> Self {
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(512).build_http();
-        Self { client, address, token: None }
+        Self { client, tls: None, address, token: None }
+    }
+
+    /// The same client, speaking TLS by this configuration.
+    pub fn over_tls(&self, config: ClientConfig) -> Self {
+        Self { tls: Some(TlsConnector::from(Arc::new(config))), ..self.clone() }
     }
 
     /// The same client with this token.
@@ -160,7 +171,11 @@ impl Call {
         let none =
             |text: String| Answer { status: 0, text, json: Value::Null, headers: Vec::new(), what: what.clone() };
         let sent = tokio::time::timeout(Duration::from_secs(60), async {
-            let (head, body) = self.http.client.request(request).await.map_err(|e| format!("{e:?}"))?.into_parts();
+            let answer = match &self.http.tls {
+                None => self.http.client.request(request).await.map_err(|e| format!("{e:?}"))?,
+                Some(tls) => once(tls, self.http.address, request).await?,
+            };
+            let (head, body) = answer.into_parts();
             let body = body.collect().await.map_err(|e| format!("{e:?}"))?.to_bytes();
             Ok::<_, String>((head, body))
         });
@@ -176,6 +191,21 @@ impl Call {
         };
         Answer { status: head.status.as_u16(), json, text, headers: head.headers.iter().map(header).collect(), what }
     }
+}
+
+/// One request over a connection of its own.
+async fn once(
+    tls: &TlsConnector,
+    address: SocketAddr,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<Incoming>, String> {
+    let tcp = TcpStream::connect(address).await.map_err(|e| format!("{e:?}"))?;
+    let name = ServerName::from(address.ip());
+    let stream = tls.connect(name, tcp).await.map_err(|e| format!("{e:?}"))?;
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(|e| format!("{e:?}"))?;
+    tokio::spawn(connection);
+    sender.send_request(request).await.map_err(|e| format!("{e:?}"))
 }
 
 impl IntoFuture for Call {

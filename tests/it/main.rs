@@ -9,10 +9,12 @@ mod logs;
 mod process;
 mod server;
 mod stores;
+mod web;
 
 mod approle;
 mod audit;
 mod audit_chain;
+mod cert;
 mod connections;
 mod cubbyhole;
 mod explain;

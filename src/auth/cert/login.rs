@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use super::Cert;
 use super::bounds;
 use super::config;
-use super::crl::{any_revoked, decimal};
+use super::crl::decimal;
+use super::lists::{any_revoked, issuer_of};
+use super::ocsp;
 use super::role::{self, Role};
 use crate::base::{Error, Json, Name, Result};
 use crate::crypto::sha256;
-use crate::crypto::x509::{Certificate, client_path};
+use crate::crypto::x509::{Certificate, INTERMEDIATES_MAX, client_path};
 use crate::engine::{Alias, Claim, ClientCert, Cx, Login, Renewal, Reply, Routes};
 use crate::params;
 
@@ -45,23 +47,44 @@ async fn login(cx: Cx<Cert>, p: Credentials) -> Result<Reply> {
         Some(name) => vec![name],
         None => cx.list(&role::folder())?,
     };
+    let mut away = None;
     for name in names {
         let Ok(name) = Name::folded(&name) else { return Err(refused()) };
         let Some(role) = cx.get::<Role>(&role::key(&name))? else { continue };
-        if role.rules.admits(cx.client_addr)
-            && let Some(certificate) = admitted(&cx, &role, &shown)?
-        {
-            return Ok(Reply::login(token(&cx, &name, &role, &certificate)?));
+        if !role.rules.admits(cx.client_addr) {
+            continue;
+        }
+        match admitted(&cx, &role, &shown).await {
+            Ok(Some(certificate)) => return Ok(Reply::login(token(&cx, &name, &role, &certificate)?)),
+            Ok(None) => {}
+            // Another role may know another way to tell.
+            Err(error @ Error::Unavailable(_)) => away = Some(error),
+            Err(error) => return Err(error),
         }
     }
-    Err(refused())
+    Err(away.unwrap_or_else(refused))
 }
 
 /// The client's certificate, if this role admits it now.
-fn admitted(cx: &Cx<Cert>, role: &Role, shown: &ClientCert) -> Result<Option<Certificate>> {
+async fn admitted(cx: &Cx<Cert>, role: &Role, shown: &ClientCert) -> Result<Option<Certificate>> {
     let Some(path) = path(role, shown, cx)? else { return Ok(None) };
-    let fits = path.first().is_some_and(|own| bounds::fits(role, own)) && !any_revoked(cx, &path)?;
-    Ok(if fits { path.into_iter().next() } else { None })
+    let [own, above @ ..] = path.as_slice() else { return Ok(None) };
+    if !bounds::fits(role, own) {
+        return Ok(None);
+    }
+    // Where the path does not show who issued a certificate, one of those that came along or are trusted may have.
+    let mut others = role.trusted()?;
+    others.extend(shown.chain.iter().skip(1).take(INTERMEDIATES_MAX).filter_map(|der| Certificate::from_der(der).ok()));
+    if any_revoked(cx, &path, &others)? {
+        return Ok(None);
+    }
+    if role.ocsp.enabled {
+        let issuer = above.first().or_else(|| issuer_of(own, &[], &others));
+        if !ocsp::admits(cx, &role.ocsp, own, issuer).await? {
+            return Ok(None);
+        }
+    }
+    Ok(path.into_iter().next())
 }
 
 /// From the client's certificate to the one that the role trusts.
@@ -118,7 +141,7 @@ fn fingerprint(der: &[u8]) -> String {
 ///
 /// # Errors
 /// Why not.
-pub fn renew(cx: &Cx<Cert>, login: &Login) -> Result<Renewal> {
+pub async fn renew(cx: &Cx<Cert>, login: &Login) -> Result<Renewal> {
     let text = |field: &str| login.internal.at(field).and_then(Json::as_str).unwrap_or_default();
     let role: Option<Role> = cx.get(&role::key(&Name::parse(text("name"))?))?;
     let role = role.ok_or_else(|| Error::invalid("the trusted certificate does not exist any more, not renewing"))?;
@@ -133,7 +156,7 @@ pub fn renew(cx: &Cx<Cert>, login: &Login) -> Result<Renewal> {
                 "client identity during renewal not matching client identity used during login",
             ));
         }
-        if admitted(cx, &role, shown)?.is_none() {
+        if admitted(cx, &role, shown).await?.is_none() {
             return Err(refused());
         }
     }

@@ -2,7 +2,7 @@
 //!
 //!     config              what holds for all
 //!     cert/<name>         a trusted certificate, what a client's must say, and what it gets
-//!     crl/<name>          a revocation list: whose, and which of the lists below
+//!     crl/<name>          a revocation list: whose, where it comes from, and which of the lists below
 //!     crl-data/<revision> the list, never changed: so that what was read of it stays true
 //!
 //! A trusted CA's certificate admits what it signed; any other trusted certificate admits itself alone, compared byte for byte. The handshake
@@ -11,16 +11,20 @@
 mod bounds;
 mod config;
 mod crl;
+mod lists;
 mod login;
+mod ocsp;
+mod refresh;
 mod role;
 
-use crate::barrier::View;
+use crate::barrier::{Txn, View};
 use crate::base::{BoxFuture, Result};
 use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes};
 
 /// The engine.
 pub struct Cert {
-    lists: crl::Lists,
+    lists: lists::Lists,
+    good: ocsp::Kept,
 }
 
 impl Engine for Cert {
@@ -35,10 +39,16 @@ impl Engine for Cert {
     }
 
     fn open(_: &Mount, _: &View) -> Result<Self> {
-        Ok(Self { lists: crl::Lists::default() })
+        Ok(Self { lists: lists::Lists::default(), good: ocsp::Kept::default() })
     }
 
     fn renew_login(cx: Cx<Self>, login: Login) -> BoxFuture<'static, Result<Renewal>> {
-        Box::pin(async move { login::renew(&cx, &login) })
+        Box::pin(async move { login::renew(&cx, &login).await })
+    }
+
+    const TENDED: bool = true;
+
+    fn tend(cx: Cx<Self>) -> BoxFuture<'static, Result<Option<Txn>>> {
+        Box::pin(refresh::tend(cx))
     }
 }

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Cert;
+use super::{Cert, ocsp};
 use crate::base::json::Map;
-use crate::base::{Error, Json, Key, Name, Result, limits};
+use crate::base::{Error, Json, Key, Name, Result, Ttl, limits};
 use crate::crypto::x509::{Certificate, extension};
 use crate::engine::{Cx, OlderTokenParams, Page, Reply, Routes, TokenParams, TokenRules};
 use crate::params;
@@ -42,6 +42,8 @@ pub struct Role {
     pub required_extensions: Vec<String>,
     /// Extensions whose text becomes metadata.
     pub allowed_metadata_extensions: Vec<String>,
+    /// What OCSP responders are asked.
+    pub ocsp: ocsp::Rules,
     /// What the tokens are like.
     pub rules: TokenRules,
 }
@@ -96,8 +98,20 @@ params! {
         required_extensions: Option<Vec<String>>,
         /// Object identifiers of extensions whose text becomes metadata.
         allowed_metadata_extensions: Option<Vec<String>>,
-        /// Refused when true: revocation is checked by lists.
+        /// Ask OCSP responders whether the client's certificate is revoked.
         ocsp_enabled: Option<bool>,
+        /// PEM: responders, and CAs of responders, that are believed beside the certificate's issuer.
+        ocsp_ca_certificates: Option<String>,
+        /// Addresses of responders, instead of those that the certificate names.
+        ocsp_servers_override: Option<Vec<String>>,
+        /// Admit where no answer can be had.
+        ocsp_fail_open: Option<bool>,
+        /// Ask all responders, and admit only if all say good.
+        ocsp_query_all_servers: Option<bool>,
+        /// How old an answer may be; 0 for as it says itself.
+        ocsp_this_update_max_age: Option<Ttl>,
+        /// How often a responder is asked again that does not answer.
+        ocsp_max_retries: Option<u64>,
         /// The older names of what the tokens are like.
         older: OlderTokenParams,
         /// What the tokens are like.
@@ -112,7 +126,7 @@ async fn list(cx: Cx<Cert>, p: Page) -> Result<Reply> {
 async fn read(cx: Cx<Cert>, p: ByName) -> Result<Reply> {
     let role: Role = cx.get(&key(&p.name))?.ok_or_else(Error::not_found)?;
     let list = |items: Vec<String>| if items.is_empty() { Json::Null } else { items.into() };
-    let pairs: [(&str, Json); 15] = [
+    let pairs: [(&str, Json); 17] = [
         ("allowed_common_names", list(role.allowed_common_names)),
         ("allowed_dns_sans", list(role.allowed_dns_sans)),
         ("allowed_email_sans", list(role.allowed_email_sans)),
@@ -122,11 +136,13 @@ async fn read(cx: Cx<Cert>, p: ByName) -> Result<Reply> {
         ("allowed_uri_sans", list(role.allowed_uri_sans)),
         ("certificate", role.certificate.into()),
         ("display_name", role.display_name.into()),
-        ("ocsp_ca_certificates", "".into()),
-        ("ocsp_enabled", false.into()),
-        ("ocsp_fail_open", false.into()),
-        ("ocsp_query_all_servers", false.into()),
-        ("ocsp_servers_override", Json::Null),
+        ("ocsp_ca_certificates", role.ocsp.ca_certificates.into()),
+        ("ocsp_enabled", role.ocsp.enabled.into()),
+        ("ocsp_fail_open", role.ocsp.fail_open.into()),
+        ("ocsp_max_retries", role.ocsp.retries.into()),
+        ("ocsp_query_all_servers", role.ocsp.query_all.into()),
+        ("ocsp_servers_override", list(role.ocsp.servers)),
+        ("ocsp_this_update_max_age", role.ocsp.max_age.seconds().into()),
         ("required_extensions", list(role.required_extensions)),
     ];
     let mut data = Map::from(pairs.map(|(k, v)| (k.to_owned(), v)));
@@ -142,10 +158,6 @@ async fn write(cx: Cx<Cert>, p: Write) -> Result<Reply> {
     let key = key(&p.name);
     let mut txn = cx.txn();
     let old: Option<Role> = cx.writable(&mut txn, &key)?;
-    if p.ocsp_enabled == Some(true) {
-        // Taken and not done, it would admit who is revoked.
-        return Err(Error::invalid("field 'ocsp_enabled': OCSP is not asked yet; give a revocation list in crls/"));
-    }
     let mut role = old.unwrap_or_else(|| Role { display_name: p.name.as_str().to_owned(), ..Role::default() });
     if let Some(certificate) = p.certificate {
         role.certificate = certificate;
@@ -170,6 +182,15 @@ async fn write(cx: Cx<Cert>, p: Write) -> Result<Reply> {
             *place = list;
         }
     }
+    let ocsp = &mut role.ocsp;
+    ocsp.enabled = p.ocsp_enabled.unwrap_or(ocsp.enabled);
+    ocsp.fail_open = p.ocsp_fail_open.unwrap_or(ocsp.fail_open);
+    ocsp.query_all = p.ocsp_query_all_servers.unwrap_or(ocsp.query_all);
+    ocsp.max_age = p.ocsp_this_update_max_age.unwrap_or(ocsp.max_age);
+    ocsp.retries = p.ocsp_max_retries.unwrap_or(ocsp.retries);
+    ocsp.ca_certificates = p.ocsp_ca_certificates.unwrap_or(std::mem::take(&mut ocsp.ca_certificates));
+    ocsp.servers = p.ocsp_servers_override.unwrap_or(std::mem::take(&mut ocsp.servers));
+    ocsp.check()?;
     role.rules.apply_older(p.older)?;
     role.rules.apply(p.token)?;
     check(&role)?;

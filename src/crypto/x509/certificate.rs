@@ -284,6 +284,14 @@ impl Certificate {
         }
     }
 
+    /// The addresses of OCSP responders that its issuer wrote into it; what is no address of the web is left out.
+    ///
+    /// # Errors
+    /// `Invalid` when they are malformed.
+    pub fn ocsp_servers(&self) -> Result<Vec<String>> {
+        extension::ocsp_servers(&self.extensions)
+    }
+
     /// Checks that this certificate was signed by that one: the names meet, that one is a CA's
     /// whose key may sign certificates, and the signature is right. Dates, path lengths, name
     /// constraints and revocation are not looked at.

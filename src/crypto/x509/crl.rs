@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::Version;
 use x509_cert::crl::RevokedCert;
+use x509_cert::ext::pkix::crl::dp::IssuingDistributionPoint;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::Time;
 
@@ -248,6 +249,26 @@ impl Crl {
     /// Whether it is a delta list.
     pub fn is_delta(&self) -> bool {
         self.extensions.iter().any(|extension| extension.oid == id::DELTA_CRL)
+    }
+
+    /// Whether the list speaks of this certificate of its issuer. One that adds to another list, is about some reasons only or about other
+    /// issuers too, or has an extension that must be understood and is not, speaks of none.
+    pub fn covers(&self, certificate: &Certificate) -> bool {
+        let known = |extension: &Extension| !extension.critical || extension.oid == id::ISSUING_DISTRIBUTION_POINT;
+        if self.is_delta() || !self.extensions.iter().all(known) {
+            return false;
+        }
+        match extension::find::<IssuingDistributionPoint>(&self.extensions, id::ISSUING_DISTRIBUTION_POINT) {
+            Ok(None) => true,
+            Ok(Some(part)) => {
+                let others =
+                    part.indirect_crl || part.only_contains_attribute_certs || part.only_some_reasons.is_some();
+                let unfit =
+                    if certificate.is_ca() { part.only_contains_user_certs } else { part.only_contains_ca_certs };
+                !others && !unfit
+            }
+            Err(_) => false,
+        }
     }
 
     /// Since when the certificate of this serial number is revoked, if it is.

@@ -93,6 +93,9 @@ pub fn ext_key_usage_of(name: &str) -> Option<ObjectIdentifier> {
     EXT_KEY_USAGES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, oid)| *oid)
 }
 
+/// The access method of OCSP responders in authorityInfoAccess.
+const OCSP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1");
+
 /// One extension: type, whether it must be understood, value in DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
@@ -225,7 +228,6 @@ pub fn freshest_crl(uris: &[String]) -> Result<Extension> {
 /// # Errors
 /// `Invalid` for an address that is not ASCII.
 pub fn authority_info_access(ocsp: &[String], ca_issuers: &[String]) -> Result<Extension> {
-    const OCSP: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1");
     const CA_ISSUERS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.2");
     let mut value = Vec::new();
     for (access_method, uris) in [(OCSP, ocsp), (CA_ISSUERS, ca_issuers)] {
@@ -234,6 +236,17 @@ pub fn authority_info_access(ocsp: &[String], ca_issuers: &[String]) -> Result<E
         }
     }
     Extension::of(id::AUTHORITY_INFO_ACCESS, false, &value)
+}
+
+/// The addresses of OCSP responders; those that are no `http` or `https` addresses are left out.
+pub(super) fn ocsp_servers(extensions: &[Extension]) -> Result<Vec<String>> {
+    let access: Vec<AccessDescription> = find(extensions, id::AUTHORITY_INFO_ACCESS)?.unwrap_or_default();
+    let address = |one: AccessDescription| match one.access_location {
+        GeneralName::UniformResourceIdentifier(uri) if one.access_method == OCSP => Some(uri.as_str().to_owned()),
+        _ => None,
+    };
+    let of_the_web = |uri: &String| uri.starts_with("http://") || uri.starts_with("https://");
+    Ok(access.into_iter().filter_map(address).filter(of_the_web).collect())
 }
 
 /// A certificate policy: its identifier, where its statement is, what to show to people.

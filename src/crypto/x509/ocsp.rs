@@ -22,8 +22,8 @@ pub const IDS_MAX: usize = 32;
 /// The longest nonce that is given back, in bytes (RFC 8954 has 32, RFC 9654 128).
 pub const NONCE_MAX: usize = 128;
 
-const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
-const NONCE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.2");
+pub(super) const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
+pub(super) const NONCE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.2");
 const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.2.1");
 
@@ -38,7 +38,29 @@ pub struct CertId {
 }
 
 impl CertId {
-    fn read(any: AnyRef<'_>) -> Option<Self> {
+    /// That of a certificate with this serial number, by SHA-1: every responder knows it, and nothing rests on its strength.
+    pub(super) fn of(issuer: &Certificate, serial: &[u8]) -> Result<Self> {
+        let key = issuer.public_key()?;
+        let digest = |bytes: &[u8]| sha1::Sha1::digest(bytes).to_vec();
+        let (name_hash, key_hash) = (digest(issuer.subject().der()), digest(key.bits()));
+        let algorithm = AlgorithmIdentifierRef { oid: SHA1, parameters: Some(AnyRef::NULL) };
+        let number = UintRef::new(serial).map_err(|_| Error::invalid("OCSP request: no serial number"))?;
+        let parts = [
+            der_of(&algorithm)?,
+            wrap(Tag::OctetString, &name_hash)?,
+            wrap(Tag::OctetString, &key_hash)?,
+            der_of(&number)?,
+        ];
+        let der = wrap(Tag::Sequence, &parts.concat())?;
+        Ok(Self { der, sha256: false, name_hash, key_hash, serial: number.as_bytes().to_vec() })
+    }
+
+    /// As it stands in a request or an answer.
+    pub(super) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    pub(super) fn read(any: AnyRef<'_>) -> Option<Self> {
         let parts = elements(any, Some(Tag::Sequence), 4)?;
         let [algorithm, name, key, serial] = parts.as_slice() else { return None };
         let algorithm = AlgorithmIdentifierRef::from_der(&algorithm.to_der().ok()?).ok()?.oid;
@@ -134,10 +156,12 @@ pub struct OcspSpec {
     pub next_update: Option<Timestamp>,
     /// The request's nonce.
     pub nonce: Option<Vec<u8>>,
+    /// The certificate of a responder whom the issuer named, sent along; none where the issuer itself answers.
+    pub responder: Option<Certificate>,
 }
 
 impl OcspSpec {
-    /// Writes and signs a successful answer, in the name of the issuer itself.
+    /// Writes and signs a successful answer, in the name of the key's owner.
     ///
     /// # Errors
     /// `Unsupported` when the key has no such signature.
@@ -159,7 +183,12 @@ impl OcspSpec {
             let extensions = wrap(Tag::Sequence, &wrap(Tag::Sequence, &extension)?)?;
             body.extend(wrap(context(1), &extensions)?);
         }
-        let basic = super::seal(&wrap(Tag::Sequence, &body)?, key, algorithm)?;
+        let mut basic = super::seal(&wrap(Tag::Sequence, &body)?, key, algorithm)?;
+        if let Some(responder) = &self.responder {
+            let signed = AnyRef::from_der(&basic).map_err(|_| Error::Primitive("encoding an OCSP answer"))?;
+            let certificates = wrap(context(0), &wrap(Tag::Sequence, responder.der())?)?;
+            basic = wrap(Tag::Sequence, &[signed.value(), &certificates].concat())?;
+        }
         let bytes = [der_of(&BASIC)?, wrap(Tag::OctetString, &basic)?].concat();
         let bytes = wrap(context(0), &wrap(Tag::Sequence, &bytes)?)?;
         wrap(Tag::Sequence, &[wrap(Tag::Enumerated, &[0])?, bytes].concat())
@@ -206,15 +235,15 @@ impl OcspRefusal {
     }
 }
 
-const fn context(number: u32) -> Tag {
+pub(super) const fn context(number: u32) -> Tag {
     Tag::ContextSpecific { constructed: true, number: TagNumber(number) }
 }
 
-fn wrap(tag: Tag, inside: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn wrap(tag: Tag, inside: &[u8]) -> Result<Vec<u8>> {
     AnyRef::new(tag, inside).and_then(|any| any.to_der()).map_err(|_| Error::Primitive("encoding an OCSP answer"))
 }
 
-fn der_of(value: &impl Encode) -> Result<Vec<u8>> {
+pub(super) fn der_of(value: &impl Encode) -> Result<Vec<u8>> {
     value.to_der().map_err(|_| Error::Primitive("encoding an OCSP answer"))
 }
 
@@ -310,6 +339,7 @@ mod tests {
                     this_update: at("2026-03-01T00:00:00Z"),
                     next_update: Some(at("2035-03-01T00:00:00Z")),
                     nonce: request.nonce,
+                    responder: None,
                 };
                 std::fs::write(path.join("a.der"), spec.sign(&key, algorithm).unwrap()).unwrap();
                 // The request is made again with another nonce, so that only the rest can be compared.

@@ -59,6 +59,7 @@ async fn answer(cx: &Cx<Pki>, der: &[u8]) -> Result<Reply> {
         this_update: now,
         next_update: (!expiry.is_zero()).then(|| time::after(now, expiry)),
         nonce: request.nonce,
+        responder: None,
     };
     let kind = authority.key.kind()?;
     let sign = move || {
