@@ -67,14 +67,20 @@ class Answer:
 class Server:
     """A running server, and calls of its API."""
 
-    def __init__(self, tls=False, storage="sqlite"):
+    def __init__(self, tls=False, storage="sqlite", ready=True):
         self.folder = tempfile.TemporaryDirectory(prefix="warifu-clients-")
         self.path = pathlib.Path(self.folder.name)
         store = f'storage "sqlite" {{ path = "{self.path}/warifu.db" }}' if storage == "sqlite" else 'storage "inmem" {}'
         listener = 'listener "tcp" {\n  address = "127.0.0.1:0"\n' + ("" if tls else "  tls_disable = true\n") + "}\n"
-        (self.path / "config.hcl").write_text(f"{store}\n{listener}")
+        (self.path / "config.hcl").write_text(f'{store}\n{listener}audit_directory = "{self.path}"\n')
         self.tls = tls
         self.start()
+        self.root = self.share = None
+        if ready:
+            self.make_ready()
+
+    def make_ready(self):
+        """Initialises and unseals it, with one share."""
         made = self.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1}, token=None)
         self.root, self.share = made.json["root_token"], made.json["keys"][0]
         assert self.unseal().json["sealed"] is False
