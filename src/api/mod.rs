@@ -35,10 +35,12 @@ impl Api {
     /// Answers one request, within the time that a request may take.
     pub async fn answer(self, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
         let bound = connection.rules.max_request_duration;
-        match tokio::time::timeout(bound, self.route(request, &connection)).await {
+        let response = match tokio::time::timeout(bound, self.route(request, &connection)).await {
             Ok(response) => response,
             Err(_) => encode::error(&Error::Unavailable("the request took too long".into())),
-        }
+        };
+        self.node.registers().responses.note(response.status().as_u16());
+        response
     }
 
     async fn route(&self, request: Request<Incoming>, connection: &Connection) -> Response<Body> {

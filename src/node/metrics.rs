@@ -3,6 +3,7 @@
 use super::{Node, State};
 use crate::base::json;
 use crate::base::{Error, Result};
+use crate::telemetry::Metrics;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -26,6 +27,15 @@ impl Node {
         metrics.replace("core.unsealed", [(cluster(), unsealed)]);
         // Every unsealed node serves.
         metrics.replace("core.active", [(cluster(), unsealed)]);
+        let (progress, threshold) = match state.as_ref() {
+            State::Sealed { config, progress, .. } => (*progress, config.threshold),
+            State::Active(active) => (0, active.config.threshold),
+            State::Uninitialized => (0, 0),
+        };
+        metrics.set("core.unseal.progress", Vec::new(), progress as f64);
+        metrics.set("core.unseal.threshold", Vec::new(), f64::from(threshold));
+        // To be held against the time at which it was asked for.
+        metrics.set("core.clock_seconds", Vec::new(), self.clock.now().as_duration().as_secs_f64());
         metrics.set("core.in_flight_requests", Vec::new(), self.flights.count() as f64);
         let monotonic = self.clock.monotonic();
         match format {
@@ -40,6 +50,11 @@ impl Node {
             "prometheus" => Ok((TEXT, metrics.text(&facts.telemetry.prefix, monotonic))),
             _ => Err(Error::invalid("metric response format unknown")),
         }
+    }
+
+    /// The registers that this node counts in.
+    pub fn registers(&self) -> &Metrics {
+        &self.settings.vault.facts.metrics
     }
 
     /// Whether every listener shows metrics without a token.

@@ -115,6 +115,12 @@ TABLE = [
     ("auditor", "GET", "secret/data/services/shop/db", None, DENIED),
     ("auditor", "LIST", "auth/token/accessors", None, ALLOWED),
     ("auditor", "POST", "auth/token/revoke-accessor", {"accessor": "none"}, DENIED),
+    # Prometheus reads numbers.
+    ("prometheus", "GET", "sys/metrics", None, ALLOWED),
+    ("prometheus", "POST", "sys/metrics", EMPTY, DENIED),
+    ("prometheus", "GET", "sys/mounts", None, DENIED),
+    ("prometheus", "GET", "sys/in-flight-req", None, DENIED),
+    ("prometheus", "GET", "secret/data/services/shop/db", None, DENIED),
 ]
 
 
@@ -136,7 +142,7 @@ class Policies(unittest.TestCase):
         for path in ("services/shop/db", "services/shop/deep/er", "services/shop2/db", "services/billing/db", "shared/addresses",
                      "ci/shop/registry", "ci/shop/production/key", "ci/billing/registry"):
             server.must("POST", f"secret/data/{path}", {"data": {"k": "v"}})
-        cls.tokens = {name: server.token(name) for name in ("operator", "deployer", "nomad-server", "consul-ca", "auditor")}
+        cls.tokens = {name: server.token(name) for name in ("operator", "deployer", "nomad-server", "consul-ca", "auditor", "prometheus")}
         cls.tokens["service-without-login"] = server.token("service")
         for name in ("shop", "billing"):
             cls.tokens[name] = server.login("services", *server.role("services", name, token_policies="service"))

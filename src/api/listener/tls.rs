@@ -50,7 +50,13 @@ pub struct Certificates {
     key: PathBuf,
     versions: Versions,
     clients: config::ClientCerts,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Served>,
+}
+
+/// What new connections get.
+struct Served {
+    config: Arc<ServerConfig>,
+    not_after: Timestamp,
 }
 
 impl Certificates {
@@ -64,7 +70,7 @@ impl Certificates {
             (_, TlsVersion::Tls12) => Versions::Only12,
             (TlsVersion::Tls12, TlsVersion::Tls13) => Versions::Both,
         };
-        let current = ArcSwap::new(read(versions, &rules.client_certs, cert, key)?);
+        let current = ArcSwap::from_pointee(read(versions, &rules.client_certs, cert, key)?);
         Ok(Self { cert: cert.to_owned(), key: key.to_owned(), versions, clients: rules.client_certs.clone(), current })
     }
 
@@ -73,12 +79,17 @@ impl Certificates {
     /// # Errors
     /// As [`Certificates::load`]; then everything stays as it was.
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.current.store(read(self.versions, &self.clients, &self.cert, &self.key)?);
+        self.current.store(Arc::new(read(self.versions, &self.clients, &self.cert, &self.key)?));
         Ok(())
     }
 
+    /// Until when the certificate is valid that new connections get.
+    pub fn not_after(&self) -> Timestamp {
+        self.current.load().not_after
+    }
+
     pub(super) fn current(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
+        self.current.load().config.clone()
     }
 }
 
@@ -87,16 +98,18 @@ fn read(
     clients: &config::ClientCerts,
     cert: &Path,
     key: &Path,
-) -> Result<Arc<ServerConfig>, TlsError> {
+) -> Result<Served, TlsError> {
     let clients = match clients {
         config::ClientCerts::Asked => ClientCerts::Any,
         config::ClientCerts::NotAsked => ClientCerts::None,
         config::ClientCerts::Required { ca } => ClientCerts::Required(certificates(ca)?),
     };
-    let listener = ListenerCert::new(tls::load_certified_key(cert, key)?);
+    let listener = tls::load_certified_key(cert, key)?;
+    let first = Certificate::from_der(listener.cert.first().map(AsRef::as_ref).unwrap_or_default())?;
+    let listener = ListenerCert::new(listener);
     let mut config = tls::server_config(versions, &clients, Arc::new(listener))?;
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
-    Ok(Arc::new(config))
+    Ok(Served { config: Arc::new(config), not_after: first.not_after() })
 }
 
 fn certificates(file: &Path) -> Result<Vec<Certificate>, TlsError> {

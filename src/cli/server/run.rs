@@ -39,12 +39,14 @@ pub async fn run(
     let node = Node::open(storage, clock.clone(), rng.clone(), settings(&config, log.clone()))?;
     open_itself(&node).await;
     let (stop, stopped) = watch::channel(false);
-    let (mut listeners, mut certificates) = (Vec::new(), Vec::new());
+    let (mut listeners, mut certificates) = (Vec::new(), Certified { node: node.clone(), of: Vec::new() });
     for rules in &config.listeners {
         let with_tls = certificate(&config, rules, clock.now(), rng.as_ref())?.map(Arc::new);
-        certificates.extend(with_tls.clone());
-        listeners.push(Listener::bind(rules, with_tls).await?);
+        let listener = Listener::bind(rules, with_tls.clone()).await?;
+        certificates.of.extend(with_tls.map(|certificate| (listener.local_addr().to_string(), certificate)));
+        listeners.push(listener);
     }
+    certificates.measure();
     let mut out = std::io::stdout();
     let _ = writeln!(out, "==> warifu server configuration:\n");
     for (listener, rules) in listeners.iter().zip(&config.listeners) {
@@ -219,10 +221,37 @@ fn certificate(
     Ok(Some(Certificates::load(rules, &cert, &key)?))
 }
 
+/// The listeners that have a certificate, by their addresses.
+struct Certified {
+    node: Arc<Node>,
+    of: Vec<(String, Arc<Certificates>)>,
+}
+
+impl Certified {
+    /// Reads them again.
+    fn reload(&self) {
+        for (_, certificate) in &self.of {
+            match certificate.reload() {
+                Ok(()) => tracing::info!("certificate read again"),
+                Err(error) => tracing::error!(%error, "the certificate could not be read again; the old one stays"),
+            }
+        }
+        self.measure();
+    }
+
+    /// Says in the metrics until when each is valid.
+    fn measure(&self) {
+        let ends = self.of.iter().map(|(address, certificate)| {
+            (vec![("address", address.clone())], certificate.not_after().as_second() as f64)
+        });
+        self.node.registers().replace("listener.certificate.not_after_seconds", ends);
+    }
+}
+
 /// Answers signals until one says stop, or the store fails for good.
 async fn watch_signals(
     node: &Arc<Node>,
-    certificates: &[Arc<Certificates>],
+    certificates: &Certified,
     mut failed: watch::Receiver<bool>,
     log: &Log,
     reread: &dyn Fn() -> Option<Level>,
@@ -241,12 +270,7 @@ async fn watch_signals(
                     log.set_level(level);
                     tracing::info!(%level, "log level read again");
                 }
-                for certificate in certificates {
-                    match certificate.reload() {
-                        Ok(()) => tracing::info!("certificate read again"),
-                        Err(error) => tracing::error!(%error, "the certificate could not be read again; the old one stays"),
-                    }
-                }
+                certificates.reload();
             }
             changed = failed.wait_for(|failed| *failed), if sound => {
                 sound = false;

@@ -40,6 +40,32 @@ impl Gauge {
     }
 }
 
+/// The codes that an answer can have.
+const CODES: std::ops::Range<u16> = 100..600;
+
+/// How many answers had which status code: a counter for each, so that an answer takes no lock.
+pub struct Statuses(Box<[Counter]>);
+
+impl Default for Statuses {
+    fn default() -> Self {
+        Self(CODES.map(|_| Counter::default()).collect())
+    }
+}
+
+impl Statuses {
+    /// One more of this code.
+    pub fn note(&self, code: u16) {
+        if let Some(counter) = code.checked_sub(CODES.start).and_then(|at| self.0.get(usize::from(at))) {
+            counter.add(1);
+        }
+    }
+
+    /// The codes that there were, and how often.
+    pub fn seen(&self) -> impl Iterator<Item = (u16, u64)> {
+        CODES.zip(self.0.iter().map(Counter::value)).filter(|(_, count)| *count > 0)
+    }
+}
+
 /// Smallest and largest power of two, in nanoseconds, that are told apart: a microsecond and two minutes.
 const POWERS: std::ops::Range<u32> = 10..37;
 /// Buckets of one power of two: a quantile is right within six parts in a hundred.

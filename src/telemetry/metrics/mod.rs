@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-pub use cells::{Counter, Gauge, Summary};
+pub use cells::{Counter, Gauge, Statuses, Summary};
 
 use crate::base::json::Map;
 use crate::base::{Clock, Operation, Timestamp, limits};
@@ -79,6 +79,8 @@ pub struct Metrics {
     pub leases_removed: Counter,
     /// Revocations that failed, to be tried again.
     pub revoke_failures: Counter,
+    /// Answers by their status code, those to strangers too.
+    pub responses: Statuses,
     /// Leases and tokens with an end, as of the last count and what happened since.
     pub leases: Gauge,
     barrier: [Summary; 3],
@@ -188,6 +190,10 @@ impl Metrics {
             ("expire.lease_expiration.error", &self.revoke_failures),
         ] {
             visit(name, &none, Shown::Value(Shape::Counter, counter.value() as f64));
+        }
+        for (code, count) in self.responses.seen() {
+            let labels = vec![("code", code.to_string()), ("type", format!("{}xx", code / 100))];
+            visit("core.response_status_code", &labels, Shown::Value(Shape::Counter, count as f64));
         }
         visit("expire.num_leases", &none, Shown::Value(Shape::Gauge, self.leases.value() as f64));
         for (mount, route) in self.routes.load().iter() {
