@@ -93,12 +93,7 @@ impl Certificates {
     }
 }
 
-fn read(
-    versions: Versions,
-    clients: &config::ClientCerts,
-    cert: &Path,
-    key: &Path,
-) -> Result<Served, TlsError> {
+fn read(versions: Versions, clients: &config::ClientCerts, cert: &Path, key: &Path) -> Result<Served, TlsError> {
     let clients = match clients {
         config::ClientCerts::Asked => ClientCerts::Any,
         config::ClientCerts::NotAsked => ClientCerts::None,
