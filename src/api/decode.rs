@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use hyper::Method;
 use hyper::body::Incoming;
@@ -50,7 +52,10 @@ pub fn head(parts: &Parts, connection: &Connection) -> Result<Head> {
     let help = operation == Operation::Read
         && query.get("help").and_then(Json::as_str).is_some_and(|text| parse_bool(text) == Some(true));
     let raw_path = parts.uri.path().strip_prefix("/v1/").unwrap_or_default();
-    let mut path = Path::decode(raw_path)?;
+    let mut path = match with_ocsp_request(raw_path).filter(|_| operation == Operation::Read) {
+        Some(text) => Path::parse(&text)?,
+        None => Path::decode(raw_path)?,
+    };
     path = match operation {
         Operation::List => path.into_folder(),
         // One path for one thing: what is not a list has no slash at its end.
@@ -68,6 +73,40 @@ pub fn head(parts: &Parts, connection: &Connection) -> Result<Head> {
         return Err(Error::MediaType("PATCH requires Content-Type of application/merge-patch+json".into()));
     }
     Ok(Head { operation, path, remote, token, wrap_ttl, help, query, media_type })
+}
+
+/// The path of an OCSP request by GET (RFC 6960, A.1), if its base64 is one that no path can hold: with two slashes in a
+/// row, or with one at its end. Those become what base64 has for a slash elsewhere (RFC 4648, 5), so that policy and
+/// router see a path as any other. What is no DER to its last byte is left alone.
+fn with_ocsp_request(raw: &str) -> Option<String> {
+    if !raw.contains("ocsp/") {
+        return None;
+    }
+    let text = percent_encoding::percent_decode_str(raw).decode_utf8().ok()?;
+    let mut places = text.match_indices("ocsp/").map(|(at, word)| at + word.len());
+    let at = places.find(|at| is_der(&text[*at..]))?;
+    let (mount, request) = text.split_at(at);
+    if !request.contains("//") && !request.ends_with('/') {
+        return None;
+    }
+    let mut request = request.replace("//", "/_");
+    if request.ends_with('/') {
+        request.pop();
+        request.push('_');
+    }
+    Some(format!("{mount}{request}"))
+}
+
+/// Whether this is the base64 of a SEQUENCE that fills it.
+fn is_der(text: &str) -> bool {
+    let der = STANDARD.decode(text).unwrap_or_default();
+    let length = match der[..] {
+        [0x30, short, ..] if short < 0x80 => 2 + usize::from(short),
+        [0x30, 0x81, length, ..] => 3 + usize::from(length),
+        [0x30, 0x82, high, low, ..] => 4 + usize::from(u16::from_be_bytes([high, low])),
+        _ => return false,
+    };
+    length == der.len()
 }
 
 /// A request whose body nobody will read, for the record.
