@@ -5,9 +5,9 @@
 
 use warifu::agent::template;
 use warifu::base::{Json, MountPath, Name, Path, Secret, Ttl};
-use warifu::crypto::keys::{PrivateKey, PublicKey};
+use warifu::crypto::keys::{Jwk, PrivateKey, PublicKey};
 use warifu::crypto::label::Labelled;
-use warifu::crypto::x509::{Certificate, Request};
+use warifu::crypto::x509::{Certificate, Crl, OcspRequest, Request};
 
 /// A parser: it may refuse, and must not panic.
 pub type Parser = fn(&[u8]);
@@ -22,7 +22,10 @@ pub const ALL: &[(&str, Parser)] = &[
     ("share", share),
     ("certificate", certificate),
     ("request", request),
+    ("crl", crl),
+    ("ocsp", ocsp),
     ("key", key),
+    ("jwk", jwk),
     ("template", template),
 ];
 
@@ -88,6 +91,30 @@ fn request(input: &[u8]) {
     let _ = Request::from_der(input);
     if let Some(text) = text(input) {
         let _ = Request::from_pem(text);
+    }
+}
+
+fn crl(input: &[u8]) {
+    let _ = Crl::from_der(input);
+    if let Some(text) = text(input) {
+        let _ = Crl::from_pem(text);
+    }
+}
+
+/// What is asked about is somebody's number, and there is not too much of it.
+fn ocsp(input: &[u8]) {
+    if let Ok(request) = OcspRequest::from_der(input) {
+        assert!((1..=32).contains(&request.ids.len()), "{} ids", request.ids.len());
+        assert!(request.nonce.is_none_or(|nonce| nonce.len() <= 132), "a nonce that is too long");
+    }
+}
+
+/// A key has one form: read again it has the same thumbprint.
+fn jwk(input: &[u8]) {
+    let Ok(json) = Json::parse(input) else { return };
+    if let Ok(key) = Jwk::from_json(&json) {
+        let again = Jwk::from_json(&key.json().expect("a key is JSON")).expect("and a key again");
+        assert_eq!(key.thumbprint().expect("of a key"), again.thumbprint().expect("of a key"));
     }
 }
 

@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use warifu::crypto::keys::{Jwk, PrivateKey, jws_kind};
+
+use crate::der::{context, null, octets, oid, seq, uint};
+
 #[path = "../../fuzz/parsers.rs"]
 mod parsers;
 
@@ -28,10 +32,10 @@ const MARKS: [&[u8]; 16] = [
 ];
 
 /// A source of chance that repeats itself (xorshift64*).
-struct Chance(u64);
+pub struct Chance(pub u64);
 
 impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -63,7 +67,11 @@ fn changed(seed: &[u8], chance: &mut Chance) -> Vec<u8> {
 /// Seeds of what is no text: made here, so that no key lies in the repository.
 fn made(name: &str) -> Vec<Vec<u8>> {
     let key = rcgen::KeyPair::generate().unwrap();
-    let params = rcgen::CertificateParams::new(vec!["a.example".into(), "10.0.0.1".into()]).unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["a.example".into(), "10.0.0.1".into()]).unwrap();
+    if name == "crl" {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
+    }
     match name {
         "certificate" => {
             let cert = params.self_signed(&key).unwrap();
@@ -73,6 +81,37 @@ fn made(name: &str) -> Vec<Vec<u8>> {
             let request = params.serialize_request(&key).unwrap();
             vec![request.der().to_vec(), request.pem().unwrap().into_bytes()]
         }
+        "crl" => {
+            let now = time::OffsetDateTime::from_unix_timestamp(1_767_225_600).unwrap();
+            let revoked = rcgen::RevokedCertParams {
+                serial_number: 5_u64.into(),
+                revocation_time: now,
+                reason_code: Some(rcgen::RevocationReason::KeyCompromise),
+                invalidity_date: None,
+            };
+            let list = rcgen::CertificateRevocationListParams {
+                this_update: now,
+                next_update: now + time::Duration::days(1),
+                crl_number: 1_u64.into(),
+                issuing_distribution_point: None,
+                revoked_certs: vec![revoked],
+                key_identifier_method: rcgen::KeyIdMethod::Sha256,
+            };
+            let issuer = rcgen::Issuer::new(params, key);
+            let list = list.signed_by(&issuer).unwrap();
+            vec![list.der().to_vec(), list.pem().unwrap().into_bytes()]
+        }
+        "ocsp" => {
+            let id = seq(&[seq(&[oid("1.3.14.3.2.26"), null()]), octets(&[1; 20]), octets(&[2; 20]), uint(&[3; 20])]);
+            let nonce = seq(&[oid("1.3.6.1.5.5.7.48.1.2"), octets(&octets(&[7; 32]))]);
+            vec![seq(&[seq(&[seq(&[seq(&[id])]), context(2, &seq(&[nonce]))])])]
+        }
+        "jwk" => ["ES256", "EdDSA", "RS256"]
+            .map(|algorithm| {
+                let key = PrivateKey::generate(jws_kind(algorithm).unwrap()).unwrap();
+                Jwk::of(key.public().clone()).json().unwrap().text().into_bytes()
+            })
+            .to_vec(),
         "key" => vec![key.serialize_der(), key.serialize_pem().into_bytes(), key.public_key_pem().into_bytes()],
         _ => Vec::new(),
     }

@@ -1,8 +1,9 @@
 //! Stories told over HTTP against a real server on a manual clock, sad paths first.
 //!
-//! One binary: a new story is a file here, never a new binary. `http` and `server` are what all of them stand on;
+//! One binary: a new story is a file here, never a new binary. `http` and `server` are what all of them stand on; `der` writes bad DER;
 //! `stores` makes storage misbehave, `process` runs the real binary where a story needs one that can be killed.
 
+mod der;
 mod http;
 mod issuer;
 mod logs;
@@ -11,6 +12,8 @@ mod server;
 mod stores;
 mod web;
 
+mod acme;
+mod advisories_d;
 mod approle;
 mod audit;
 mod audit_chain;
@@ -34,8 +37,11 @@ mod mounts;
 mod naming;
 mod paths;
 mod pki;
-mod pki_acme;
+mod pki_consul;
 mod pki_engine;
+mod pki_imports;
+mod pki_ocsp;
+mod pki_requests;
 mod policies;
 mod scale;
 mod seal;

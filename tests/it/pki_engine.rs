@@ -1,4 +1,4 @@
-//! A CA at work: who may ask for what by identity, what is forecast and tidied, what Consul and SPIFFE ask for.
+//! A CA at work: who may ask for what by identity, what is forecast and tidied, what SPIFFE asks for.
 
 use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -200,47 +200,4 @@ async fn a_workload_gets_its_svid_and_the_bundle_to_check_it_by() {
         .await
         .ok();
     server.put("pki/issue/weak", json!({"uri_sans": "spiffe://a.test/x"})).await.is(400);
-}
-
-/// What Consul's Connect CA provider calls: a root it finds or makes, an intermediate by CSR, leaves by CSR with a
-/// SPIFFE ID and no common name, and the cross-signing of a root that follows another.
-#[tokio::test]
-async fn consul_runs_its_mesh_on_it() {
-    let server = ca().await;
-    server.put("sys/mounts/inter", json!({"type": "pki", "config": {"max_lease_ttl": "600h"}})).await.ok();
-    server.get("inter/ca/pem").await.is(204);
-    let csr = json!({"common_name": "pri-1.vault.ca.1.consul", "key_type": "ec", "key_bits": 256,
-        "uri_sans": "spiffe://1.consul"});
-    let csr = server.put("inter/intermediate/generate/internal", csr).await.ok();
-    let sign = json!({"csr": csr.data()["csr"], "use_csr_values": true, "format": "pem_bundle", "max_path_length": 0,
-        "ttl": "500h"});
-    let signed = server.put("pki/root/sign-intermediate", sign).await.ok();
-    let set =
-        server.put("inter/intermediate/set-signed", json!({"certificate": signed.data()["certificate"]})).await.ok();
-    let issuer = set.data()["imported_issuers"][0].as_str().unwrap().to_owned();
-    server.put("inter/config/issuers", json!({"default": issuer})).await.ok();
-    let role = json!({"allow_any_name": true, "allowed_uri_sans": "spiffe://*", "key_type": "any", "max_ttl": "72h",
-        "no_store": true, "require_cn": false});
-    server.put("inter/roles/leaf-cert", role).await.ok();
-    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    let id = "spiffe://1.consul/ns/default/dc/dc1/svc/web";
-    params.subject_alt_names.push(rcgen::SanType::URI(rcgen::string::Ia5String::try_from(id).unwrap()));
-    let request = params.serialize_request(&rcgen::KeyPair::generate().unwrap()).unwrap().pem().unwrap();
-    let leaf = server.put("inter/sign/leaf-cert", json!({"csr": request, "ttl": "72h"})).await.ok();
-    let bytes = der(&leaf.data()["certificate"]);
-    let (_, leaf_certificate) = X509Certificate::from_der(&bytes).unwrap();
-    let intermediate = der(&leaf.data()["issuing_ca"]);
-    let (_, intermediate) = X509Certificate::from_der(&intermediate).unwrap();
-    leaf_certificate.verify_signature(Some(intermediate.public_key())).unwrap();
-    assert!(leaf.data()["ca_chain"].as_array().unwrap().len() >= 2, "{leaf:?}");
-    // The next root is signed by the old one, so that those who still trust it follow.
-    server.put("sys/mounts/next", json!({"type": "pki"})).await.ok();
-    let next = json!({"common_name": "Next CA", "key_type": "ec", "uri_sans": "spiffe://1.consul"});
-    let next = server.put("next/root/generate/internal", next).await.ok();
-    let crossed =
-        server.put("pki/root/sign-self-issued", json!({"certificate": next.data()["certificate"]})).await.ok();
-    let bytes = der(&crossed.data()["certificate"]);
-    let (_, crossed) = X509Certificate::from_der(&bytes).unwrap();
-    assert_eq!(crossed.issuer().to_string(), "CN=Story CA");
 }

@@ -16,6 +16,8 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// The longest SubjectPublicKeyInfo that is read, in bytes: RSA 8192 takes 1062.
 const SPKI_MAX: usize = 4096;
+/// How a point begins that has both of its coordinates (SEC 1, 2.3.3).
+const UNCOMPRESSED: u8 = 4;
 
 /// A public key of a kind that is dealt with, with a valid point or a modulus of a decent size.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,10 @@ impl PublicKey {
             ED25519 => KeyKind::Ed25519,
             _ => return Err(Error::unsupported("the kind of the public key")),
         };
+        // Other forms of a point are rare, and a key is known by the bytes of this one.
+        if matches!(kind, KeyKind::Ec(_)) && bits.first() != Some(&UNCOMPRESSED) {
+            return Err(Error::unsupported("a point of the public key that is not written out"));
+        }
         lc::ParsedPublicKey::new(any_verifier(kind), bits).map_err(|_| malformed())?;
         Ok(Self { kind, spki: der.to_vec(), bits: bits.to_vec() })
     }

@@ -108,7 +108,7 @@ impl Certificate {
     /// Reads DER.
     ///
     /// # Errors
-    /// `Invalid` when it is malformed or too long, or has the same extension twice.
+    /// `Invalid` when it is malformed or too long, has the same extension twice, or has some in a version without.
     pub fn from_der(der: &[u8]) -> Result<Self> {
         let malformed = || Error::invalid("certificate: malformed");
         let opened = super::open(der, CERTIFICATE_MAX, WHAT)?;
@@ -116,9 +116,12 @@ impl Certificate {
         if body.algorithm != opened.algorithm {
             return Err(Error::invalid("certificate: two different signature algorithms"));
         }
+        if body.version != Version::V3 && body.extensions.is_some() {
+            return Err(Error::invalid("certificate: extensions in a version that has none"));
+        }
         Ok(Self {
             der: der.to_vec(),
-            serial: unsigned(body.serial.as_bytes()).to_vec(),
+            serial: serial_of(&body.serial)?,
             issuer: DistinguishedName::from_any(body.issuer)?,
             subject: DistinguishedName::from_any(body.subject)?,
             spki: body.public_key.to_der().map_err(|_| malformed())?,
@@ -311,6 +314,12 @@ impl Certificate {
         self.verify_by_key(&issuer.public_key()?)
     }
 
+    /// Whether it claims to be signed by its own key: it has its issuer's name, and names no other key.
+    pub fn is_own_issuer(&self) -> bool {
+        let other = self.authority_key_id().ok().flatten();
+        self.subject == self.issuer && (other.is_none() || other == self.subject_key_id().ok().flatten())
+    }
+
     /// Checks the signature only.
     ///
     /// # Errors
@@ -329,6 +338,17 @@ impl fmt::Debug for Certificate {
 /// How many CAs may follow below a CA; none is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PathLen(pub Option<u8>);
+
+/// The bytes of a serial number that is one: a negative one would be read as another's.
+fn serial_of(number: &SerialNumber) -> Result<Vec<u8>> {
+    let malformed = || Error::invalid("certificate: a serial number that is negative or longer than 20 bytes");
+    let content = number.to_der().map_err(|_| malformed())?.split_off(2);
+    let significant = unsigned(&content);
+    if content.first().is_some_and(|first| *first >= 0x80) || significant.len() > super::SERIAL_LEN {
+        return Err(malformed());
+    }
+    Ok(significant.to_vec())
+}
 
 /// Without the leading zero that keeps a number positive.
 fn unsigned(bytes: &[u8]) -> &[u8] {

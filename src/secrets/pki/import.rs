@@ -5,8 +5,8 @@ use super::issuer::{self, Issuer, StoredKey};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Result, Secret, ids};
 use crate::crypto::pem::{self, Label};
-use crate::crypto::x509::Certificate;
-use crate::crypto::{PrivateKey, PublicKey};
+use crate::crypto::x509::{Certificate, KeyUsage};
+use crate::crypto::{self, PrivateKey, PublicKey};
 use crate::engine::{Cx, Reply};
 use crate::params;
 
@@ -66,7 +66,7 @@ fn parse(text: &Secret<String>, keys_too: bool) -> Result<Parsed> {
                 if !certificate.is_ca() {
                     return Err(Error::invalid("one of the certificates is not a CA's"));
                 }
-                certificate.public_key()?;
+                check_issuer(&certificate)?;
                 if !parsed.certificates.contains(&certificate) {
                     parsed.certificates.push(certificate);
                 }
@@ -84,6 +84,19 @@ fn parse(text: &Secret<String>, keys_too: bool) -> Result<Parsed> {
         return Err(Error::invalid("there is no certificate and no private key in the PEM text"));
     }
     Ok(parsed)
+}
+
+/// What a CA's certificate must be to be worth keeping. A root that is signed in a way that nobody believes any more
+/// is one still: who has it trusts it for other reasons.
+fn check_issuer(certificate: &Certificate) -> Result<()> {
+    let key = certificate.public_key()?;
+    if certificate.key_usage()?.is_some_and(|usage| !usage.has(KeyUsage::CERT_SIGN)) {
+        return Err(Error::invalid("one of the certificates may not sign others"));
+    }
+    if certificate.is_own_issuer() && matches!(certificate.verify_by_key(&key), Err(crypto::Error::Signature)) {
+        return Err(Error::invalid("one of the certificates is not signed by itself, as it says"));
+    }
+    Ok(())
 }
 
 async fn import(cx: &Cx<Pki>, text: Secret<String>, keys_too: bool) -> Result<Reply> {

@@ -72,102 +72,6 @@ fn refusal(role: &Role, ask: Ask<'_>, asked: &Asked) -> String {
     admit(role, ask, asked, &facts()).map(|_| ()).unwrap_err().to_string()
 }
 
-/// What is known of a sample name by looking at it, under `allowed_domains = d.test, app-*.g.test, *.lit.test`.
-struct Sample {
-    name: &'static str,
-    /// The name, or what a wildcard stands on, is a host name.
-    host: bool,
-    wildcard: bool,
-    /// It is in the list, letter by letter.
-    listed: bool,
-    /// It lies below one of the list, or is the wildcard right below it.
-    below: bool,
-    /// A pattern of the list fits.
-    fits: bool,
-    /// It is localhost, or is below it.
-    local: bool,
-    below_local: bool,
-    /// It is the token's display name, or is below it.
-    display: bool,
-    below_display: bool,
-}
-
-const NO: Sample = Sample {
-    name: "",
-    host: true,
-    wildcard: false,
-    listed: false,
-    below: false,
-    fits: false,
-    local: false,
-    below_local: false,
-    display: false,
-    below_display: false,
-};
-
-const SAMPLES: [Sample; 22] = [
-    Sample { name: "d.test", listed: true, ..NO },
-    Sample { name: "D.Test", listed: true, ..NO },
-    Sample { name: "s.d.test", below: true, ..NO },
-    Sample { name: "a.b.d.test", below: true, ..NO },
-    Sample { name: "xd.test", ..NO },
-    Sample { name: "d.test.evil.test", ..NO },
-    Sample { name: "test", ..NO },
-    Sample { name: "*.d.test", wildcard: true, below: true, ..NO },
-    Sample { name: "*.s.d.test", wildcard: true, below: true, ..NO },
-    Sample { name: "*.other.test", wildcard: true, ..NO },
-    Sample { name: "*.test", wildcard: true, ..NO },
-    Sample { name: "app-1.g.test", fits: true, ..NO },
-    Sample { name: "app-1.x.g.test", fits: true, ..NO },
-    Sample { name: "web.g.test", ..NO },
-    Sample { name: "*.lit.test", wildcard: true, listed: true, fits: true, ..NO },
-    Sample { name: "a.lit.test", fits: true, ..NO },
-    Sample { name: "localhost", local: true, ..NO },
-    Sample { name: "a.localhost", below_local: true, ..NO },
-    Sample { name: "*.localdomain", wildcard: true, below_local: true, ..NO },
-    Sample { name: "bot", display: true, ..NO },
-    Sample { name: "x.bot", below_display: true, ..NO },
-    Sample { name: "under_score.d.test", host: false, below: true, ..NO },
-];
-
-#[test]
-fn each_combination_of_flags_is_what_it_says() {
-    let requests: Vec<Request> = SAMPLES.iter().map(|sample| csr(&Subject::common(sample.name), &[])).collect();
-    for bits in 0_u32..256 {
-        let bit = |at: u32| bits >> at & 1 == 1;
-        let role = Role {
-            allow_any_name: bit(0),
-            allow_bare_domains: bit(1),
-            allow_subdomains: bit(2),
-            allow_glob_domains: bit(3),
-            allow_wildcard_certificates: bit(4),
-            allow_localhost: bit(5),
-            allow_token_displayname: bit(6),
-            enforce_hostnames: bit(7),
-            allowed_domains: texts(&["d.test", "app-*.g.test", "*.lit.test"]),
-            ..role()
-        };
-        for (sample, request) in SAMPLES.iter().zip(&requests) {
-            let named = (bit(1) && sample.listed)
-                || (bit(2) && sample.below)
-                || (bit(3) && sample.fits)
-                || (bit(5) && (sample.local || (bit(2) && sample.below_local)))
-                || (bit(6) && (sample.display || (bit(2) && sample.below_display)));
-            let formed = (sample.host || !bit(7)) && (!sample.wildcard || bit(4));
-            let expected = formed && (bit(0) || named);
-            let by_name = Asked { common_name: Some(sample.name.into()), ..asked() };
-            let verdict = admit(&role, Ask::Parameters, &by_name, &facts()).is_ok();
-            assert_eq!(verdict, expected, "{} as a common name with flags {bits:08b}", sample.name);
-            let verdict = admit(&role, Ask::Request(request), &asked(), &facts()).is_ok();
-            assert_eq!(verdict, expected, "{} in a request with flags {bits:08b}", sample.name);
-            let by_san = Asked { alt_names: vec![sample.name.into()], ..asked() };
-            let verdict = admit(&role, Ask::Parameters, &by_san, &facts()).is_ok();
-            // An alternative name is a host name whatever the role enforces.
-            assert_eq!(verdict, expected && sample.host, "{} as a SAN with flags {bits:08b}", sample.name);
-        }
-    }
-}
-
 /// CVE-2022-25243: a wildcard although subdomains are not allowed.
 #[test]
 fn a_wildcard_needs_the_names_below() {
@@ -535,3 +439,5 @@ mod proved {
         }
     }
 }
+
+mod truth_table;
