@@ -1,5 +1,6 @@
 //! An answer becomes bytes. What an engine said comes here only as an [`Outbound`](super::Answer): recorded and released.
 
+use futures_util::StreamExt;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
@@ -23,6 +24,11 @@ pub fn outbound(answer: Answer) -> Response<Body> {
             response(status, Some(JSON), bytes)
         }
         Content::Errors(texts) => errors(status, &texts),
+        Content::Stream { media_type, pieces } => {
+            let mut answer = response(status, HeaderValue::from_str(media_type).ok(), Vec::new());
+            *answer.body_mut() = Body::stream(pieces.map(Into::into));
+            answer
+        }
         Content::Raw { media_type, headers, bytes } => {
             let mut answer = response(status, HeaderValue::from_str(media_type).ok(), bytes);
             for (name, value) in headers {

@@ -86,6 +86,12 @@ pub const HTTP2_STREAMS: u32 = 256;
 pub const RANDOM_BYTES: usize = 128 << 10;
 /// Denials that a node keeps to explain; each has a path and some names.
 pub const DENIALS_KEPT: usize = 512;
+/// Answers that stream at once from one node: each is a connection that stays.
+pub const STREAMS: usize = 64;
+/// Seconds between two looks at whether whoever gets a streaming answer still may.
+pub const STREAM_CHECK_SECONDS: u64 = 5;
+/// Lines of the log that wait for one who follows it; beyond it, lines are lost to that one.
+pub const LOG_LINES: usize = 512;
 /// Leases below one prefix that one call revokes before it hands the rest to the background.
 pub const REVOKE_AT_ONCE: usize = 10_000;
 /// Longest address of another server, in bytes.

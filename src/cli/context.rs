@@ -208,6 +208,12 @@ impl<'c, 'w> Cx<'c, 'w> {
         Ok(client.raw(request).await?)
     }
 
+    /// As [`Cx::send`], for a reply that comes over time.
+    pub async fn stream(&mut self, request: Request) -> Outcome<client::Streaming> {
+        let (client, request) = self.prepared(request)?;
+        Ok(client.stream(request).await?)
+    }
+
     /// Sends a request that belongs to no command of its own (a lookup on the way): never printed, never wrapped.
     pub async fn aside(&mut self, request: Request) -> Outcome<Reply> {
         let request = self.with_headers(request.unwrapped())?;

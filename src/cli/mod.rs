@@ -16,6 +16,7 @@ mod kv;
 mod lease;
 mod logical;
 mod login;
+mod monitor;
 mod mounts;
 mod operator;
 mod output;
@@ -108,6 +109,7 @@ enum Command {
     Audit(audit::Audit),
     Operator(operator::Operator),
     PathHelp(logical::PathHelp),
+    Monitor(monitor::Monitor),
     Plugin(plugin::Plugin),
     Print(login::Print),
     /// Show the version.
@@ -185,6 +187,7 @@ async fn command(command: Command, cx: &mut Cx<'_, '_>) -> Outcome {
         Command::Audit(command) => command.run(cx).await,
         Command::Operator(command) => command.run(cx).await,
         Command::PathHelp(command) => command.run(cx).await,
+        Command::Monitor(command) => command.run(cx).await,
         Command::Plugin(command) => command.run(cx).await,
         Command::Print(command) => command.run(cx),
         // Answered before a client was thought of.

@@ -15,9 +15,12 @@ use std::{sync::Arc, time::Duration};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Uri,
-    body::Bytes,
+    body::{Bytes, Incoming},
     header::{CONTENT_TYPE, HeaderValue, LOCATION},
-    http::uri::{Authority, Scheme},
+    http::{
+        response::Parts,
+        uri::{Authority, Scheme},
+    },
 };
 use hyper_util::{
     client::legacy::Client as Pool,
@@ -219,6 +222,23 @@ impl Client {
         }
     }
 
+    /// Sends a request whose reply comes over time, and waits for its head only: no retry, no redirect. A status of 400 or
+    /// more is [`Error::Api`].
+    pub async fn stream(&self, request: Request) -> Result<Streaming> {
+        let limit = request.timeout_or(self.shared.timeout);
+        let uri = self.uri(&request.path_and_query())?;
+        let late = || Error::Transport(format!("no answer from {} within {} s", self.shared.address, limit.as_secs()));
+        let opened = tokio::time::timeout(limit, self.open(&request, &uri)).await.map_err(|_| late())?;
+        let (head, body) = opened.map_err(|failure| failure.error)?;
+        let status = head.status.as_u16();
+        if status < 400 {
+            return Ok(Streaming { body });
+        }
+        let body = tokio::time::timeout(limit, whole(body, &request)).await.map_err(|_| late())?;
+        let body = body.map_err(|failure| failure.error)?;
+        Err(Error::from_reply(request.method(), request.path_and_query(), status, &body))
+    }
+
     async fn attempts(&self, request: &Request) -> Result<RawReply> {
         let mut uri = self.uri(&request.path_and_query())?;
         let mut redirected = false;
@@ -245,6 +265,13 @@ impl Client {
     }
 
     async fn attempt(&self, request: &Request, uri: &Uri) -> Result<RawReply, Failure> {
+        let (head, body) = self.open(request, uri).await?;
+        let body = whole(body, request).await?;
+        Ok(RawReply { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    /// Sends once, and waits for the head of the reply.
+    async fn open(&self, request: &Request, uri: &Uri) -> Result<(Parts, Incoming), Failure> {
         let mut message = hyper::Request::builder().method(request.verb()).uri(uri.clone());
         if let Some(headers) = message.headers_mut() {
             self.headers(request, headers).map_err(Failure::last)?;
@@ -259,16 +286,7 @@ impl Client {
             let error = connect::explain(&self.shared.address, &err);
             Failure { again: again && !matches!(error, Error::Tls(_)), error }
         })?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, REPLY_BYTES_MAX).collect().await.map_err(|err| {
-            if err.downcast_ref::<LengthLimitError>().is_some() {
-                Failure::last(Error::TooLarge)
-            } else {
-                let error = Error::Transport(format!("the reply broke off: {err}"));
-                Failure { again: request.is_read(), error }
-            }
-        })?;
-        Ok(RawReply { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+        Ok(answer.into_parts())
     }
 
     fn headers(&self, request: &Request, headers: &mut HeaderMap) -> Result<()> {
@@ -345,6 +363,40 @@ impl std::fmt::Debug for Client {
             .field("address", &self.shared.address)
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
+    }
+}
+
+/// All of a body that is not too large.
+async fn whole(body: Incoming, request: &Request) -> Result<Bytes, Failure> {
+    let collected = Limited::new(body, REPLY_BYTES_MAX).collect().await.map_err(|err| {
+        if err.downcast_ref::<LengthLimitError>().is_some() {
+            Failure::last(Error::TooLarge)
+        } else {
+            let error = Error::Transport(format!("the reply broke off: {err}"));
+            Failure { again: request.is_read(), error }
+        }
+    })?;
+    Ok(collected.to_bytes())
+}
+
+/// A reply that comes over time. Dropped, the server is told that nobody listens.
+pub struct Streaming {
+    body: Incoming,
+}
+
+impl Streaming {
+    /// The next bytes as they come; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Bytes>> {
+        loop {
+            match self.body.frame().await? {
+                Ok(frame) => match frame.into_data() {
+                    Ok(data) => return Some(Ok(data)),
+                    // Trailers are of no use here.
+                    Err(_) => continue,
+                },
+                Err(err) => return Some(Err(Error::Transport(format!("the reply broke off: {err}")))),
+            }
+        }
     }
 }
 

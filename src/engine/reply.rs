@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, Stream};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +53,18 @@ pub enum Body {
         /// The body.
         bytes: Vec<u8>,
     },
+    /// Bytes that come over time. They end with the vault, and with the caller's right to them; they are never wrapped, and
+    /// the request's own bound of time is over when they begin.
+    Stream {
+        /// The media type.
+        media_type: &'static str,
+        /// The body, piece by piece: none is asked for before the client has taken the one before.
+        pieces: Pieces,
+    },
 }
+
+/// What a streaming answer consists of.
+pub type Pieces = BoxStream<'static, Vec<u8>>;
 
 /// Data under a lease.
 pub struct Leased {
@@ -231,6 +244,11 @@ impl Reply {
     /// Bytes as they are.
     pub fn raw(status: u16, media_type: &'static str, bytes: Vec<u8>) -> Self {
         Self::of(Body::Raw { status, media_type, headers: Vec::new(), bytes }, None)
+    }
+
+    /// Bytes that come over time; dropped when the client goes away.
+    pub fn stream(media_type: &'static str, pieces: impl Stream<Item = Vec<u8>> + Send + 'static) -> Self {
+        Self::of(Body::Stream { media_type, pieces: pieces.boxed() }, None)
     }
 
     /// With this change.

@@ -307,6 +307,13 @@ impl Node {
         Ok(())
     }
 
+    /// Ends the answers that stream: the server is about to stop, and nothing else would end them.
+    pub fn hang_up(&self) {
+        if let Ok(vault) = self.vault() {
+            vault.hang_up();
+        }
+    }
+
     /// Closes the store: no new request gets in, those in flight get a bounded time, then the keys go.
     pub async fn seal(&self) {
         let mut place = self.sealed.lock().await;
@@ -315,6 +322,7 @@ impl Node {
         let sealed = self.closed(config);
         self.show(&sealed);
         *place = Some(sealed);
+        active.vault.hang_up();
         let step = Duration::from_millis(5);
         let mut left = Duration::from_secs(limits::DRAIN_SECONDS);
         while self.in_flight.load(Ordering::SeqCst) > 0 && !left.is_zero() {

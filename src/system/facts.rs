@@ -6,7 +6,7 @@ use crate::base::Ttl;
 use crate::base::json::Map;
 use crate::config;
 use crate::engine::UserLockout;
-use crate::telemetry::{Level, Log, Metrics};
+use crate::telemetry::{Followers, Level, Log, Metrics};
 
 /// The process, as far as `sys/` shows it.
 #[derive(Clone, Default)]
@@ -15,6 +15,8 @@ pub struct Facts {
     pub config: Map,
     /// The log, and the level that the configuration gave it.
     pub log: Option<(Arc<Log>, Level)>,
+    /// Who follows the log as it is written.
+    pub followers: Option<Arc<Followers>>,
     /// When failed logins lock a user out, where the mount does not say.
     pub lockout: Vec<config::UserLockout>,
     /// The metric registers; they outlive a seal.

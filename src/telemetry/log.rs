@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, reload};
+
+use super::follow::{self, Followers, Part};
 
 /// Least severe line that is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,6 +97,7 @@ pub struct UnknownFormat;
 pub struct Log {
     filter: reload::Handle<Targets, Registry>,
     levels: Mutex<Levels>,
+    followers: Arc<Followers>,
 }
 
 /// The parts whose levels can be set one by one: layers of the server.
@@ -118,6 +121,11 @@ impl Log {
         let (subscriber, log) = subscriber(level, format, std::io::stderr);
         tracing::subscriber::set_global_default(subscriber)?;
         Ok(log)
+    }
+
+    /// Who follows it as it is written.
+    pub const fn followers(&self) -> &Arc<Followers> {
+        &self.followers
     }
 
     /// Logs as much as this from now on.
@@ -144,7 +152,7 @@ impl Log {
     fn change(&self, change: impl FnOnce(&mut Levels)) {
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut levels);
-        let own = levels.own.iter().map(|(name, level)| (format!("warifu::{name}"), ours(*level)));
+        let own = levels.own.iter().map(|(name, level)| (format!("warifu::{name}"), filter(*level)));
         // It fails only when the log is gone, and then nobody misses the line.
         let _ = self.filter.reload(targets(levels.all).with_targets(own));
     }
@@ -156,25 +164,32 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let (filter, handle) = reload::Layer::new(targets(level));
+    let (followers, mut parts) = follow::parts();
+    parts.push(lines(format, to).with_filter(filter).boxed());
+    let levels = Mutex::new(Levels { all: level, own: BTreeMap::new() });
+    (Registry::default().with(parts), Log { filter: handle, levels, followers })
+}
+
+/// What makes lines of events.
+pub(super) fn lines<W>(format: Format, to: W) -> Part
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let lines = tracing_subscriber::fmt::layer().with_writer(to);
-    let lines = match format {
+    match format {
         Format::Standard => lines.with_ansi(false).with_target(false).boxed(),
         Format::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
-    };
-    (
-        Registry::default().with(lines.with_filter(filter)),
-        Log { filter: handle, levels: Mutex::new(Levels { all: level, own: BTreeMap::new() }) },
-    )
+    }
 }
 
 /// Ours at the level that was asked for; of the libraries only what is wrong, unless everything was asked for.
 fn targets(level: Level) -> Targets {
-    let ours = ours(level);
+    let ours = filter(level);
     let others = if level == Level::Trace { LevelFilter::DEBUG } else { ours.min(LevelFilter::ERROR) };
     Targets::new().with_target("warifu", ours).with_default(others)
 }
 
-const fn ours(level: Level) -> LevelFilter {
+pub(super) const fn filter(level: Level) -> LevelFilter {
     match level {
         Level::Trace => LevelFilter::TRACE,
         Level::Debug => LevelFilter::DEBUG,

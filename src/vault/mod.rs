@@ -17,6 +17,7 @@ mod revoke;
 mod rotation;
 mod sessions;
 mod stages;
+mod streams;
 mod tending;
 mod work;
 
@@ -86,6 +87,7 @@ pub struct Vault {
     /// Monotonic milliseconds of the start of the last poll that brought the caches up to date.
     polled_ms: AtomicU64,
     stopping: AtomicBool,
+    streams: streams::Streams,
     /// Whether this node holds the task lock, as far as its sweep knows.
     leading: AtomicBool,
     /// The task lock is to be let go.
@@ -162,6 +164,7 @@ impl Vault {
                 position: AtomicU64::new(position),
                 polled_ms,
                 stopping: AtomicBool::new(false),
+                streams: streams::Streams::default(),
                 leading: AtomicBool::new(false),
                 stepping_down: AtomicBool::new(false),
                 doubts: AtomicU64::new(0),
@@ -306,6 +309,7 @@ impl Vault {
     /// Takes the keys away and ends the background tasks.
     pub fn seal(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        self.hang_up();
         self.barrier.seal();
     }
 }

@@ -7,7 +7,7 @@ use super::Vault;
 use super::response::Response;
 use crate::base::json::Map;
 use crate::base::{Error, Operation, Path, Result, Secret, Ttl, limits};
-use crate::engine::{ClientCert, RawRequest};
+use crate::engine::{ClientCert, Pieces, RawRequest};
 
 /// A request, decoded: the path canonical, the body parsed once.
 #[derive(Clone)]
@@ -72,6 +72,13 @@ pub enum Content {
         headers: Vec<(&'static str, String)>,
         /// The body.
         bytes: Vec<u8>,
+    },
+    /// Bytes that come over time.
+    Stream {
+        /// The media type.
+        media_type: &'static str,
+        /// The body, piece by piece.
+        pieces: Pieces,
     },
 }
 

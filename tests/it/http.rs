@@ -160,20 +160,39 @@ impl Call {
         self.header("x-vault-wrap-ttl", ttl)
     }
 
-    async fn send(self) -> Answer {
-        let what = format!("{} {}", self.method, self.path);
+    fn request(self, what: &str) -> Request<Full<Bytes>> {
         let uri = format!("http://{}{}", self.http.address, self.path);
         let mut request = Request::builder().method(self.method).uri(uri);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        let request = request.body(Full::from(self.body)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        request.body(Full::from(self.body)).unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+
+    /// Sends it, and gives its answer to be read as it comes.
+    pub async fn streaming(self) -> Streaming {
+        let client = self.http.client.clone();
+        let (head, body) = client.request(self.request("a stream")).await.unwrap().into_parts();
+        assert_eq!(head.status, 200);
+        Streaming { body, text: String::new() }
+    }
+
+    /// Sends it, and hangs up when the head of the answer is there.
+    pub async fn status(self) -> u16 {
+        let client = self.http.client.clone();
+        client.request(self.request("a status")).await.unwrap().status().as_u16()
+    }
+
+    async fn send(self) -> Answer {
+        let what = format!("{} {}", self.method, self.path);
+        let http = self.http.clone();
+        let request = self.request(&what);
         let none =
             |text: String| Answer { status: 0, text, json: Value::Null, headers: Vec::new(), what: what.clone() };
         let sent = tokio::time::timeout(Duration::from_secs(60), async {
-            let answer = match &self.http.tls {
-                None => self.http.client.request(request).await.map_err(|e| format!("{e:?}"))?,
-                Some(tls) => once(tls, self.http.address, request).await?,
+            let answer = match &http.tls {
+                None => http.client.request(request).await.map_err(|e| format!("{e:?}"))?,
+                Some(tls) => once(tls, http.address, request).await?,
             };
             let (head, body) = answer.into_parts();
             let body = body.collect().await.map_err(|e| format!("{e:?}"))?.to_bytes();
@@ -206,6 +225,36 @@ async fn once(
     let (mut sender, connection) = handshake.map_err(|e| format!("{e:?}"))?;
     tokio::spawn(connection);
     sender.send_request(request).await.map_err(|e| format!("{e:?}"))
+}
+
+/// An answer that comes over time.
+pub struct Streaming {
+    body: Incoming,
+    /// What has come so far.
+    pub text: String,
+}
+
+impl Streaming {
+    /// Waits for the next piece; false at the end.
+    pub async fn more(&mut self) -> bool {
+        let frame = tokio::time::timeout(Duration::from_secs(60), self.body.frame()).await.expect("nothing comes");
+        let Some(frame) = frame else { return false };
+        let bytes = frame.unwrap().into_data().unwrap_or_default();
+        self.text.push_str(&String::from_utf8_lossy(&bytes));
+        true
+    }
+
+    /// Waits until these words have come.
+    pub async fn until(&mut self, words: &str) {
+        while !self.text.contains(words) {
+            assert!(self.more().await, "it ended without {words:?}: {}", self.text);
+        }
+    }
+
+    /// Waits for the end.
+    pub async fn ends(&mut self) {
+        while self.more().await {}
+    }
 }
 
 impl IntoFuture for Call {

@@ -1,23 +1,26 @@
-//! All that the server logs while the tests run, so that a story can look for what must not be there.
+//! All that the server logs while the tests run, so that a story can look for what must not be there, or follow it.
 
 use std::io;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer, Registry};
+use warifu::telemetry::{Followers, follow};
 
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-static START: Once = Once::new();
+static FOLLOWERS: OnceLock<Arc<Followers>> = OnceLock::new();
 
-/// Begins to keep what is logged, at every level.
-pub fn keep() {
-    START.call_once(|| {
-        let log = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(|| Lines)
-            .finish();
-        tracing::subscriber::set_global_default(log).unwrap();
-    });
+/// Begins to keep what is logged, at every level. Who follows it can be told to a server.
+pub fn keep() -> Arc<Followers> {
+    let start = || {
+        let (followers, mut parts) = follow::parts();
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| Lines);
+        parts.push(lines.with_filter(LevelFilter::TRACE).boxed());
+        tracing::subscriber::set_global_default(Registry::default().with(parts)).unwrap();
+        followers
+    };
+    FOLLOWERS.get_or_init(start).clone()
 }
 
 /// What was logged so far, by all tests of this process.
@@ -37,9 +40,3 @@ impl io::Write for Lines {
         Ok(())
     }
 }
-
-// Named for the trait bound of `with_writer`: a closure that makes a writer is one.
-const _: fn() = || {
-    fn check<T: for<'a> MakeWriter<'a>>(_: T) {}
-    check(|| Lines);
-};

@@ -33,6 +33,7 @@ mod kv;
 mod lease_ends;
 mod limits;
 mod metrics;
+mod monitor;
 mod mounts;
 mod naming;
 mod paths;

@@ -112,7 +112,7 @@ impl Plan {
 
     /// Starts it; it is sealed or uninitialised.
     pub async fn start(self) -> Server {
-        logs::keep();
+        let facts = Facts { followers: Some(logs::keep()), ..self.facts.clone() };
         let rng: Arc<dyn Rng> = Arc::new(SystemRng::new());
         let settings = NodeSettings {
             vault: Settings {
@@ -125,7 +125,7 @@ impl Plan {
                 raw_storage: self.raw_storage,
                 api_addr: None,
                 outbound: self.outbound.clone(),
-                facts: self.facts.clone(),
+                facts,
             },
             open_rekey: self.open_ceremonies,
             open_generate_root: self.open_ceremonies,

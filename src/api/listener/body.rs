@@ -1,17 +1,15 @@
 //! The body of an answer: whole, or in pieces that come over time.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::Stream;
 use hyper::body::{Bytes, Frame, SizeHint};
-use tokio::sync::mpsc;
 
 use super::connection::Flight;
-
-/// Pieces of a streamed answer that wait for a slow client; beyond it, the sender waits for room.
-const PIECES: usize = 16;
 
 /// The body of an answer.
 #[derive(Debug, Default)]
@@ -21,30 +19,21 @@ pub struct Body {
     flight: Option<Arc<Flight>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 enum Content {
     #[default]
     Empty,
     Whole(Bytes),
-    Stream(mpsc::Receiver<Bytes>),
+    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
 }
 
-/// Where the pieces of a streamed body go in; the body ends when it is dropped.
-#[derive(Clone, Debug)]
-pub struct BodySender(mpsc::Sender<Bytes>);
-
-impl BodySender {
-    /// Waits for room and sends one piece.
-    ///
-    /// # Errors
-    /// Gives the piece back when the client is gone.
-    pub async fn send(&self, piece: Bytes) -> Result<(), Bytes> {
-        self.0.send(piece).await.map_err(|error| error.0)
-    }
-
-    /// Returns once the client is gone.
-    pub async fn closed(&self) {
-        self.0.closed().await;
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "Empty",
+            Self::Whole(_) => "Whole(..)",
+            Self::Stream(_) => "Stream(..)",
+        })
     }
 }
 
@@ -61,10 +50,9 @@ impl Body {
         Self { content, flight: None }
     }
 
-    /// In pieces, of which a bounded number waits for the client.
-    pub fn stream() -> (BodySender, Self) {
-        let (sender, receiver) = mpsc::channel(PIECES);
-        (BodySender(sender), Self { content: Content::Stream(receiver), flight: None })
+    /// In pieces. The next is asked for when the client has taken the one before; they are dropped when it goes away.
+    pub fn stream(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self { content: Content::Stream(Box::pin(pieces)), flight: None }
     }
 
     pub(super) fn counted(mut self, flight: Arc<Flight>) -> Self {
@@ -104,7 +92,9 @@ impl hyper::body::Body for Body {
                 this.content = Content::Empty;
                 Poll::Ready(Some(Ok(Frame::data(content))))
             }
-            Content::Stream(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+            Content::Stream(pieces) => {
+                pieces.as_mut().poll_next(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+            }
         }
     }
 

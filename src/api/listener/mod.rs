@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 use crate::base::limits;
 use crate::config::{Address, ListenerConfig};
 
-pub use body::{Body, BodySender};
+pub use body::Body;
 pub use connection::Connection;
 pub use forwarded::ForwardedError;
 pub use tls::{Certificates, SelfSigned, TlsError, ensure_self_signed};

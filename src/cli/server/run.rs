@@ -86,6 +86,7 @@ pub async fn run(
     watch_signals(&node, &certificates, failed, &log, reread.as_ref()).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("stopping");
+    node.hang_up();
     stop.send_replace(true);
     for task in serving {
         let _ = task.await;
@@ -161,6 +162,7 @@ fn settings(config: &Config, log: Arc<Log>) -> NodeSettings {
             outbound: crate::outbound::Network::new(),
             facts: Facts {
                 config: config.sanitized(),
+                followers: Some(log.followers().clone()),
                 log: Some((log, config.log_level)),
                 lockout: config.user_lockout.clone(),
                 metrics: Arc::default(),

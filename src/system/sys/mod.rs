@@ -9,6 +9,7 @@ mod leases;
 mod locked;
 mod loggers;
 mod mfa;
+mod monitor;
 mod passwords;
 mod quotas;
 mod raw;
@@ -46,6 +47,7 @@ impl Engine for Sys {
             .and(internal::routes)
             .and(leases::routes)
             .and(mfa::routes)
+            .and(monitor::routes)
             .and(locked::routes)
             .and(loggers::routes)
             .and(passwords::routes)

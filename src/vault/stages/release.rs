@@ -73,7 +73,7 @@ impl Vault {
 fn response_facts(content: &Content) -> ResponseFacts<'_> {
     match content {
         Content::Envelope { response, .. } => of_response(response),
-        Content::Empty | Content::Errors(_) | Content::Raw { .. } => ResponseFacts::default(),
+        Content::Empty | Content::Errors(_) | Content::Raw { .. } | Content::Stream { .. } => ResponseFacts::default(),
     }
 }
 

@@ -50,6 +50,11 @@ impl Vault {
                 self.commit_some(txn).await?;
                 return Ok(Settled { status, content: Content::Raw { media_type, headers, bytes }, undo });
             }
+            Body::Stream { media_type, pieces } => {
+                let pieces = self.stream(recorded, pieces)?;
+                self.commit_some(txn).await?;
+                return Ok(Settled { status, content: Content::Stream { media_type, pieces }, undo });
+            }
             Body::Data(data) if status == 404 && data.is_empty() => {
                 self.commit_some(txn).await?;
                 return Ok(Settled { status, content: Content::Errors(Vec::new()), undo });
