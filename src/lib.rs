@@ -3,6 +3,7 @@
 //! The folders are layers, listed here from the bottom up; a layer uses those above it in this
 //! list and none below (`ARCHITECTURE.md` says what each holds).
 
+pub mod activity;
 pub mod agent;
 pub mod api;
 pub mod audit;

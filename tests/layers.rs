@@ -19,7 +19,7 @@ enum Uses {
 
 use Uses::{Above, AboveBut, Only};
 
-const STORES: &[&str] = &["identity", "token", "lease", "quota"];
+const STORES: &[&str] = &["identity", "token", "lease", "quota", "activity"];
 const ENGINES: &[&str] = &["secrets", "auth"];
 /// What several engines of a folder stand on. It knows none of them.
 const SHARED: &[(&str, &str)] = &[("auth", "glob"), ("auth", "jws")];
@@ -42,6 +42,7 @@ const LAYERS: &[(&str, Uses)] = &[
     ("token", AboveBut(STORES)),
     ("lease", AboveBut(STORES)),
     ("quota", AboveBut(STORES)),
+    ("activity", AboveBut(STORES)),
     ("secrets", AboveBut(ENGINES)),
     ("auth", AboveBut(ENGINES)),
     ("mount", Above),

@@ -276,9 +276,8 @@ fn parse(bytes: &[u8], media_type: &str) -> Result<Map> {
     }
 }
 
-/// Headers that an engine may see: none that carries a token, none that a proxy would add for a client certificate.
+/// Headers that may be shown at all: none that carries a token, none that a proxy would add for a client certificate.
 fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
-    const HIDDEN: [&str; 5] = ["x-vault-token", "authorization", "cookie", "client-cert", "client-cert-chain"];
-    let visible = headers.iter().filter(|(name, _)| !HIDDEN.contains(&name.as_str()));
+    let visible = headers.iter().filter(|(name, _)| !crate::base::header::is_hidden(name.as_str()));
     visible.filter_map(|(n, v)| Some((n.as_str().to_owned(), v.to_str().ok()?.to_owned()))).take(64).collect()
 }

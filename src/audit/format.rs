@@ -10,9 +10,8 @@ use std::sync::Arc;
 
 use super::config::{DeviceConfig, Plan};
 use super::entry::{AuthFacts, Entry, RequestFacts, ResponseFacts, WrapFacts};
-use super::headers::is_credential;
 use crate::base::json::{self, Map};
-use crate::base::{Json, Secret, Timestamp};
+use crate::base::{Json, Secret, Timestamp, header as headers};
 use crate::crypto::HmacKey;
 
 /// What stands before the hexadecimal digits of a hash.
@@ -244,7 +243,7 @@ impl<'a> Line<'a> {
         if !request.headers.is_empty() {
             self.open("headers");
             for header in request.headers {
-                let plain = self.format.raw || !(header.hmac || is_credential(&header.name));
+                let plain = self.format.raw || !(header.hmac || headers::is_credential(&header.name));
                 self.comma(b'{');
                 write_string(&header.name, &mut self.to);
                 self.to.extend_from_slice(b":[");

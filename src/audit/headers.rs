@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::{Error, Result, limits};
-
-/// Longest name of a header, in bytes.
-const NAME_BYTES: usize = 128;
+use crate::base::{Error, Result, header, limits};
 
 /// Headers that entries show, names in lower case; each with whether its values are hashed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,10 +51,10 @@ impl HeaderRules {
     /// [`Error::Invalid`] for what is no header's name, for a header that carries credentials, and for one too many.
     pub fn set(&mut self, name: &str, hmac: bool) -> Result<()> {
         let name = name.to_ascii_lowercase();
-        if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(is_token) {
+        if !header::is_name(&name) {
             return Err(Error::invalid("the header's name is not one"));
         }
-        if is_credential(&name) {
+        if header::is_credential(&name) {
             return Err(Error::invalid("headers that carry tokens or other credentials cannot be audited"));
         }
         if !self.0.contains_key(&name) && self.0.len() >= limits::AUDIT_HEADERS {
@@ -88,19 +85,6 @@ impl HeaderRules {
         }
         picked
     }
-}
-
-/// Headers that authenticate: no configuration shows them.
-pub(super) fn is_credential(name: &str) -> bool {
-    const NAMES: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-vault-token"];
-    const INLINE: &str = "x-vault-inline-auth";
-    let inline = name.get(..INLINE.len()).is_some_and(|head| head.eq_ignore_ascii_case(INLINE));
-    inline || NAMES.iter().any(|other| name.eq_ignore_ascii_case(other))
-}
-
-/// What HTTP allows in a header's name.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

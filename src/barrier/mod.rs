@@ -15,7 +15,7 @@ use arc_swap::ArcSwapOption;
 
 pub use keyring::{Keyring, RootKey, TermInfo};
 pub use txn::{Rows, Txn};
-pub use view::{Cursor, Reading, View};
+pub use view::{Cursor, Reading, View, Walked};
 
 use crate::base::{Error, Key, Result, Rng, Secret, Timestamp};
 use crate::storage::{Batch, Change, Expect, Storage, Version};

@@ -86,6 +86,10 @@ pub const HTTP2_STREAMS: u32 = 256;
 pub const RANDOM_BYTES: usize = 128 << 10;
 /// Denials that a node keeps to explain; each has a path and some names.
 pub const DENIALS_KEPT: usize = 512;
+/// Clients that are noted and not written down yet; more are noted with their next request.
+pub const CLIENTS_NOTED: usize = 16_384;
+/// Months for which clients are kept at most: ten years.
+pub const CLIENT_MONTHS: u32 = 120;
 /// Answers that stream at once from one node: each is a connection that stays.
 pub const STREAMS: usize = 64;
 /// Seconds between two looks at whether whoever gets a streaming answer still may.
@@ -190,6 +194,8 @@ pub const LISTED_WITH_INFO: usize = 10_000;
 pub const PASSWORD_POLICIES: usize = 1024;
 /// Most origins, headers, or values of one header, in what browsers are told.
 pub const FRONT_ITEMS: usize = 64;
+/// Request headers that a mount lets through to its engine, and headers of answers that it lets out.
+pub const MOUNT_HEADERS: usize = 64;
 /// Longest value of one header of the web page, in bytes.
 pub const HEADER_VALUE_BYTES: usize = 2048;
 /// Most rate limits.

@@ -21,7 +21,6 @@ pub(super) const TOP: &[Ignored] = &[
     ("enable_response_header_raft_node_id", ONE_NODE),
     ("service_registration", NOT_YET),
     ("enable_response_header_hostname", NOT_YET),
-    ("introspection_endpoint", NOT_YET),
     ("experiments", NOT_YET),
     ("entropy", NOT_YET),
     ("cloud", NOT_YET),

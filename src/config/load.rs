@@ -34,6 +34,7 @@ const KEYS: &[&str] = &[
     "ui",
     "enable_ui",
     "raw_storage_endpoint",
+    "introspection_endpoint",
     "audit_directory",
     "unsafe_allow_api_audit_creation",
     "disable_unauthed_rekey_endpoints",
@@ -166,6 +167,7 @@ fn apply(config: &mut Config, body: &Body, warnings: &mut Vec<Warning>) -> hcl::
     set(&mut config.ui, body, "enable_ui", |attr| attr.as_bool())?;
     set(&mut config.ui, body, "ui", |attr| attr.as_bool())?;
     set(&mut config.raw_storage_endpoint, body, "raw_storage_endpoint", |attr| attr.as_bool())?;
+    set(&mut config.introspection_endpoint, body, "introspection_endpoint", |attr| attr.as_bool())?;
     set(&mut config.audit_directory, body, "audit_directory", |attr| path(attr).map(Some))?;
     let key = "unsafe_allow_api_audit_creation";
     set(&mut config.unsafe_allow_api_audit_creation, body, key, |attr| attr.as_bool())?;

@@ -55,6 +55,8 @@ pub struct Config {
     pub ui: bool,
     /// Whether `sys/raw` answers.
     pub raw_storage_endpoint: bool,
+    /// Whether `sys/internal/inspect` answers.
+    pub introspection_endpoint: bool,
     /// Folder in which file audit devices made over the API may write.
     pub audit_directory: Option<PathBuf>,
     /// Whether audit devices made over the API may write anywhere.
@@ -90,6 +92,7 @@ impl Config {
             disable_mlock: false,
             ui: false,
             raw_storage_endpoint: false,
+            introspection_endpoint: false,
             audit_directory: None,
             unsafe_allow_api_audit_creation: false,
             disable_unauthed_rekey_endpoints: true,

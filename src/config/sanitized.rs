@@ -28,6 +28,7 @@ impl Config {
             ("disable_mlock", self.disable_mlock.into()),
             ("enable_ui", self.ui.into()),
             ("raw_storage_endpoint", self.raw_storage_endpoint.into()),
+            ("introspection_endpoint", self.introspection_endpoint.into()),
             ("log_level", self.log_level.to_string().into()),
             ("log_format", format!("{:?}", self.log_format).to_lowercase().into()),
             ("listeners", Json::Array(listeners.collect())),

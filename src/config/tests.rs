@@ -222,6 +222,7 @@ fn every_key_arrives() {
         disable_mlock = "true"
         enable_ui = true
         raw_storage_endpoint = true
+        introspection_endpoint = true
         audit_directory = "/var/log/w"
         unsafe_allow_api_audit_creation = true
         disable_unauthed_rekey_endpoints = false
@@ -326,6 +327,7 @@ fn every_key_arrives() {
         disable_mlock: true,
         ui: true,
         raw_storage_endpoint: true,
+        introspection_endpoint: true,
         audit_directory: Some("/var/log/w".into()),
         unsafe_allow_api_audit_creation: true,
         disable_unauthed_rekey_endpoints: false,

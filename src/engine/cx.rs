@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::{Limits, Mount};
+use super::{Limits, Mount, MountConfig};
 use crate::barrier::{Txn, View};
-use crate::base::{Clock, Error, Key, Operation, Path, Result, Rng, Timestamp};
+use crate::base::{Clock, Error, Key, Operation, Path, Result, Rng, Timestamp, header};
 use crate::outbound::Outbound;
 use crate::policy::{Fact, Facts};
 
@@ -76,6 +76,18 @@ pub struct RawRequest {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl RawRequest {
+    /// What of it an engine gets to see: what every endpoint needs to read a body and to choose a form for its answer, and
+    /// what the mount lets through.
+    #[must_use]
+    pub fn let_through(mut self, config: &MountConfig) -> Self {
+        const ALWAYS: [&str; 3] = ["accept", "content-type", "if-modified-since"];
+        let passes = |name: &str| config.passthrough_request_headers.iter().any(|n| n.eq_ignore_ascii_case(name));
+        self.headers.retain(|(name, _)| ALWAYS.contains(&name.as_str()) || (passes(name) && !header::is_hidden(name)));
+        self
+    }
 }
 
 /// All that a handler gets beside its engine and parameters.
@@ -200,5 +212,28 @@ impl<E> Deref for Cx<E> {
 impl<E> Clone for Cx<E> {
     fn clone(&self) -> Self {
         Self { engine: self.engine.clone(), frame: self.frame.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_sees_what_its_mount_lets_through_and_never_a_credential() {
+        let given = ["accept", "content-type", "x-let-through", "x-other", "authorization", "x-vault-token"];
+        let raw = RawRequest {
+            headers: given.iter().map(|name| ((*name).to_owned(), "v".to_owned())).collect(),
+            ..RawRequest::default()
+        };
+        let seen = |config: &MountConfig| {
+            let seen = raw.clone().let_through(config);
+            seen.headers.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(&MountConfig::default()), ["accept", "content-type"]);
+        // As a store that was made before names were checked may have it.
+        let names = ["X-Let-Through", "Authorization", "x-vault-token"].map(str::to_owned).to_vec();
+        let tuned = MountConfig { passthrough_request_headers: names, ..MountConfig::default() };
+        assert_eq!(seen(&tuned), ["accept", "content-type", "x-let-through"]);
     }
 }

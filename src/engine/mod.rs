@@ -23,7 +23,7 @@ pub use routes::{At, Claim, Endpoint, Handling, Matched, Routes, Table};
 pub use token_rules::{OlderTokenParams, TokenKind, TokenParams, TokenRules, policy_names, show_network, within};
 
 use crate::barrier::{Txn, View};
-use crate::base::{BoxFuture, Json, MountPath, Result, Ttl};
+use crate::base::{BoxFuture, Json, MountPath, Result, Ttl, header};
 
 /// What an engine knows of its mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,26 @@ pub struct Limits {
     pub default_ttl: Ttl,
     /// At most.
     pub max_ttl: Ttl,
+}
+
+impl MountConfig {
+    /// Whether an engine may answer with this header: those that the protocols of engines consist of, and those that are
+    /// tuned.
+    pub fn lets_out(&self, name: &str) -> bool {
+        const ALWAYS: [&str; 9] = [
+            "cache-control",
+            "content-disposition",
+            "etag",
+            "expires",
+            "last-modified",
+            "link",
+            "location",
+            "replay-nonce",
+            "retry-after",
+        ];
+        let tuned = || self.allowed_response_headers.iter().any(|n| n.eq_ignore_ascii_case(name));
+        ALWAYS.contains(&name) || (tuned() && !header::is_credential(name) && !header::is_framing(name))
+    }
 }
 
 impl Mount {

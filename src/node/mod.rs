@@ -329,6 +329,7 @@ impl Node {
             self.clock.sleep(step).await;
             left = left.saturating_sub(step);
         }
+        active.vault.close_clients().await;
         active.vault.close_audit().await;
         active.vault.seal();
         tracing::info!("sealed");

@@ -21,6 +21,8 @@ pub struct Facts {
     pub lockout: Vec<config::UserLockout>,
     /// The metric registers; they outlive a seal.
     pub metrics: Arc<Metrics>,
+    /// Whether `sys/internal/inspect` answers.
+    pub introspection: bool,
     /// How metrics are shown.
     pub telemetry: config::TelemetryConfig,
     /// The cluster's name, which metrics carry, where the configuration gives one.

@@ -20,6 +20,7 @@ pub use facts::Facts;
 pub use sys::{Rotation, Sys, ceremony, password_policy};
 pub use token::TokenEngine;
 
+use crate::activity::Activity;
 use crate::audit::Broker;
 use crate::barrier::View;
 use crate::base::json::Map;
@@ -158,6 +159,8 @@ pub trait Work: Send + Sync {
     fn revoke<'a>(&'a self, what: Revocation<'a>) -> BoxFuture<'a, Result<()>>;
     /// Commits a change at once, for handlers that have more to do after it.
     fn commit(&self, txn: crate::barrier::Txn) -> BoxFuture<'_, Result<()>>;
+    /// Writes down who used the server up to now.
+    fn write_clients(&self) -> BoxFuture<'_, Result<()>>;
     /// Finishes taking down mounts that have left the table.
     fn unmounted(&self) -> BoxFuture<'_, Result<()>>;
     /// Gives a token a new end. `increment` is what is asked for, 0 for what it had; `shown` is the certificate of who asks.
@@ -228,6 +231,8 @@ pub struct Handles {
     pub quotas: Arc<Quotas>,
     /// Failed logins.
     pub lockouts: Arc<Lockouts>,
+    /// Who used the server, by month.
+    pub activity: Arc<Activity>,
     /// What only a node can do.
     pub control: Arc<dyn Control>,
     /// What only the vault can do. Weak, since the vault holds its engines.

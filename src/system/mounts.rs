@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Sys;
 use crate::barrier::Txn;
 use crate::base::json::Map;
-use crate::base::{Error, Json, MountPath, Result, Ttl, ids, limits};
+use crate::base::{Error, Json, MountPath, Result, Ttl, header, ids, limits};
 use crate::engine::{Cx, Mount, MountConfig, Reply, Routes, TokenKind, UserLockout};
 use crate::mount::catalog::{self, Class};
 use crate::mount::{Stored, guard_key, leaving_key, table_key};
@@ -141,17 +141,20 @@ impl Tune {
         let lists = [
             (self.audit_non_hmac_request_keys, &mut config.audit_non_hmac_request_keys),
             (self.audit_non_hmac_response_keys, &mut config.audit_non_hmac_response_keys),
-            (self.passthrough_request_headers, &mut config.passthrough_request_headers),
-            (self.allowed_response_headers, &mut config.allowed_response_headers),
         ];
         for (given, kept) in lists {
             if let Some(v) = given {
                 *kept = v;
             }
         }
-        const TOKEN_HEADERS: [&str; 2] = ["x-vault-token", "authorization"];
-        if config.passthrough_request_headers.iter().any(|h| TOKEN_HEADERS.contains(&h.to_lowercase().as_str())) {
-            return Err(Error::invalid("'passthrough_request_headers' cannot name headers that carry tokens"));
+        let lists = [
+            ("passthrough_request_headers", self.passthrough_request_headers, &mut config.passthrough_request_headers),
+            ("allowed_response_headers", self.allowed_response_headers, &mut config.allowed_response_headers),
+        ];
+        for (field, given, kept) in lists {
+            if let Some(names) = given {
+                *kept = header::names(field, &names, limits::MOUNT_HEADERS)?;
+            }
         }
         if let Some(v) = self.token_type {
             if !auth {

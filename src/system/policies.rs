@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Sys;
 use crate::barrier::View;
+use crate::base::json::Map;
 use crate::base::{Error, Json, Key, Result, limits};
-use crate::engine::{Cx, Reply, Routes};
+use crate::engine::{Cx, Page, Reply, Routes};
 use crate::params;
 use crate::policy::{self, Policy};
 
@@ -54,6 +55,7 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
     routes
         .at("policies/acl/", "List the policies.", |at| at.list(list))
         .at("policies/acl", "List the policies.", |at| at.list(list))
+        .at("policies/detailed/acl/", "List the policies with their texts.", |at| at.list(list_detailed))
         .at("policies/acl/{name!}", "Read, write and delete a policy.", |at| at.read(read).update(write).delete(delete))
         .at("policy/", "List the policies, in the older form.", |at| at.list(list_old))
         .at("policy", "List the policies, in the older form.", |at| at.read(list_old).flat())
@@ -91,6 +93,23 @@ fn names(cx: &Cx<Sys>) -> Result<Vec<String>> {
 
 async fn list(cx: Cx<Sys>, _: ()) -> Result<Reply> {
     Ok(Reply::list(names(&cx)?))
+}
+
+async fn list_detailed(cx: Cx<Sys>, p: Page) -> Result<Reply> {
+    let names = p.of(names(&cx)?);
+    if names.is_empty() {
+        return Ok(Reply::list(names));
+    }
+    let (mut info, mut bytes) = (Map::new(), 0);
+    for name in names.iter().filter_map(Json::as_str) {
+        let text = text(&cx.engine().handles.view, name)?.unwrap_or_default();
+        bytes += text.len();
+        if bytes > limits::BODY_BYTES {
+            return Err(Error::invalid("the texts are too long for one answer: ask with 'after' and 'limit'"));
+        }
+        info.insert(name.to_owned(), Json::object([("name", Json::from(name)), ("policy", text.into())]));
+    }
+    Ok(Reply::data([("keys".to_owned(), Json::Array(names)), ("key_info".to_owned(), info.into())]))
 }
 
 async fn list_old(cx: Cx<Sys>, _: ()) -> Result<Reply> {

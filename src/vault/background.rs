@@ -29,6 +29,7 @@ impl Vault {
         tokio::spawn(sweep(Arc::downgrade(self)));
         tokio::spawn(super::measure::usage(Arc::downgrade(self)));
         tokio::spawn(super::tending::tend(Arc::downgrade(self)));
+        tokio::spawn(super::clients::count(Arc::downgrade(self)));
         tokio::spawn(watch_audit(Arc::downgrade(self)));
     }
 

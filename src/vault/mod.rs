@@ -5,6 +5,7 @@
 mod acls;
 mod background;
 mod caches;
+mod clients;
 mod denials;
 mod epochs;
 mod explain;
@@ -29,6 +30,7 @@ pub use response::{AuthInfo, Response, WrapInfo};
 
 use arc_swap::ArcSwap;
 
+use crate::activity::Activity;
 use crate::audit::Broker;
 use crate::barrier::{Barrier, Txn};
 use crate::base::{Clock, Error, Result, Rng, limits};
@@ -73,6 +75,7 @@ pub struct Vault {
     audit: Arc<Broker>,
     quotas: Arc<Quotas>,
     lockouts: Arc<Lockouts>,
+    activity: Arc<Activity>,
     front: ArcSwap<Front>,
     policies: policies::Policies,
     denials: denials::Denials,
@@ -122,6 +125,7 @@ impl Vault {
         let audit = Arc::new(Broker::new(settings.audit_rules.clone(), rng.clone()));
         let quotas = Arc::new(Quotas::open(&barrier));
         let lockouts = Arc::new(Lockouts::open(&barrier)?);
+        let activity = Arc::new(Activity::open(&barrier)?);
         let polled_ms = AtomicU64::new(milliseconds(clock.monotonic()));
         let vault = Arc::new_cyclic(|weak: &std::sync::Weak<Self>| {
             let work: std::sync::Weak<dyn system::Work> = weak.clone();
@@ -134,6 +138,7 @@ impl Vault {
                 audit: audit.clone(),
                 quotas: quotas.clone(),
                 lockouts: lockouts.clone(),
+                activity: activity.clone(),
                 control: control.clone(),
                 work,
                 limits: settings.limits,
@@ -158,6 +163,7 @@ impl Vault {
                 audit,
                 quotas,
                 lockouts,
+                activity,
                 front: ArcSwap::default(),
                 control,
                 handles,

@@ -4,6 +4,7 @@
 //! invalidation replaces the slot, also an empty one. A plain store would now and then bring a revoked session back.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -30,6 +31,8 @@ pub struct Session {
     pub caller: Arc<Caller>,
     /// What the audit log shows of its token.
     pub hashes: crate::audit::Hashes,
+    /// The month in which its client was noted.
+    pub month: AtomicU32,
 }
 
 /// What a slot holds. Its address is its generation.
@@ -99,6 +102,7 @@ mod tests {
             identity_epoch: 0,
             caller: Arc::default(),
             hashes: Default::default(),
+            month: Default::default(),
         })
     }
 

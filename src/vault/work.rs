@@ -30,6 +30,10 @@ impl Work for Vault {
         Box::pin(async move { Self::commit(self, txn).await.map(drop) })
     }
 
+    fn write_clients(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(Self::write_clients(self))
+    }
+
     fn unmounted(&self) -> BoxFuture<'_, Result<()>> {
         Box::pin(self.finish_unmounts())
     }

@@ -13,6 +13,7 @@ mod stores;
 mod web;
 
 mod acme;
+mod activity;
 mod advisories_d;
 mod approle;
 mod audit;

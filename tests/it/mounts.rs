@@ -182,3 +182,30 @@ async fn tuning_shows_and_refuses_nonsense() {
     server.put("sys/mounts/nosuch/tune", json!({"default_lease_ttl": "1h"})).await.is(400);
     server.get("sys/mounts/nosuch").await.is(400);
 }
+
+#[tokio::test]
+async fn a_mount_lets_no_header_through_that_carries_a_token_however_it_is_written() {
+    let server = Server::new().await;
+    server.kv("kv", 1).await;
+    for field in ["passthrough_request_headers", "allowed_response_headers"] {
+        for name in
+            ["Authorization", " x-vault-token", "X-VAULT-TOKEN\t", "Proxy-Authorization ", "cookie", "Client-Cert"]
+        {
+            let answer = server.put("sys/mounts/kv/tune", json!({field: ["X-Fine", name]})).await;
+            answer.refused(400, &format!("'{field}' cannot name"));
+        }
+        for name in ["x y", "x\r\ny: z", "x:y", "ä"] {
+            let answer = server.put("sys/mounts/kv/tune", json!({field: [name]})).await;
+            answer.refused(400, &format!("field '{field}': not the name of a header"));
+        }
+        let many: Vec<_> = (0..=warifu::base::limits::MOUNT_HEADERS).map(|n| format!("x-{n}")).collect();
+        server.put("sys/mounts/kv/tune", json!({field: many})).await.refused(400, "at most");
+        assert_eq!(server.get("sys/mounts/kv/tune").await.ok().data()[field], json!(null), "nothing was kept");
+        server.put("sys/mounts/kv/tune", json!({field: [" X-One ", "x-one", "X-Two"]})).await.ok();
+        assert_eq!(server.get("sys/mounts/kv/tune").await.ok().data()[field], json!(["X-One", "X-Two"]));
+        server.put("sys/mounts/kv/tune", json!({field: []})).await.ok();
+        assert_eq!(server.get("sys/mounts/kv/tune").await.ok().data()[field], json!(null));
+    }
+    let config = json!({"type": "kv", "config": {"passthrough_request_headers": ["authorization "]}});
+    server.put("sys/mounts/other", config).await.refused(400, "cannot name");
+}

@@ -153,30 +153,69 @@ async fn a_slash_that_is_encoded_is_a_slash_for_policies_too() {
     }
 }
 
-/// What works without a token is pinned: a new one is seen in the review of this file.
+/// Who may ask for what is pinned: a new endpoint, or one whose door has changed, is seen in the review of this file.
 #[tokio::test]
-async fn what_needs_no_token_is_written_down() {
+async fn every_endpoint_is_public_or_for_tokens_or_for_sudo_and_written_down() {
     let server = Server::new().await;
     mount_all(&server).await;
     let mut lines = vec![
-        "# Endpoints that answer without a token: below sys/ while sealed, then those of the route tables.".to_owned(),
+        "# Every endpoint, once: `public` answers without a token, `token` needs one, `sudo` needs the capability too.".to_owned(),
+        "# Those of `api` answer while the store is sealed; the others are the route tables, by the type of their mount.".to_owned(),
     ];
-    for path in ["sys/health", "sys/init", "sys/leader", "sys/seal-status", "sys/unseal"] {
-        lines.push(format!("api GET {path}"));
-        let answer = server.anonymous().get(path).await;
-        assert!(matches!(answer.status, 200 | 405), "{answer:?}");
+    for (path, verb) in [
+        ("sys/health", "read"),
+        ("sys/init", "read"),
+        ("sys/init", "update"),
+        ("sys/leader", "read"),
+        ("sys/seal-status", "read"),
+        ("sys/unseal", "update"),
+    ] {
+        lines.push(format!("public api {verb} {path}"));
+        let answer = server.anonymous().call(if verb == "read" { "GET" } else { "PUT" }, path).json(&json!({})).await;
+        assert!(matches!(answer.status, 200 | 400), "{answer:?}");
     }
     for entry in server.vault().mounts().table().iter() {
-        for endpoint in entry.engine.table().endpoints().iter().filter(|e| e.public) {
-            let verbs = [Operation::Read, Operation::Update, Operation::Patch, Operation::Delete, Operation::List];
-            for verb in verbs.into_iter().filter(|v| endpoint.handling(*v).is_some()) {
-                lines.push(format!("{} {} {}", entry.mount.kind, verb.word(), endpoint.pattern));
+        let mount = &entry.mount;
+        let version = mount.options.get("version").map(|version| format!("-v{version}")).unwrap_or_default();
+        for endpoint in entry.engine.table().endpoints() {
+            assert!(!(endpoint.public && endpoint.sudo), "{} {}", mount.kind, endpoint.pattern);
+            let door = match (endpoint.public, endpoint.sudo) {
+                (true, _) => "public",
+                (_, true) => "sudo",
+                _ => "token",
+            };
+            for (verb, _) in VERBS.iter().filter(|(verb, _)| endpoint.handling(*verb).is_some()) {
+                lines.push(format!("{door} {}{version} {} {}", mount.kind, verb.word(), endpoint.pattern));
             }
         }
     }
-    lines[1..].sort();
+    lines[2..].sort();
+    let once = lines.len();
     lines.dedup();
-    golden("public-endpoints.txt", &format!("{}\n", lines.join("\n")));
+    assert_eq!(lines.len(), once, "a route stands in a table twice");
+    golden("endpoints.txt", &format!("{}\n", lines.join("\n")));
+}
+
+#[tokio::test]
+async fn no_sudo_endpoint_answers_who_has_everything_but_sudo() {
+    let server = Server::new().await;
+    mount_all(&server).await;
+    let all = r#"path "*" { capabilities = ["create", "read", "update", "patch", "delete", "list"] }"#;
+    server.policy("all-but-sudo", all).await;
+    let http = server.with(&server.token_of(json!({"policies": ["all-but-sudo"]})).await);
+    let mut seen = 0;
+    for entry in server.vault().mounts().table().iter() {
+        for endpoint in entry.engine.table().endpoints().iter().filter(|e| e.sudo) {
+            let path = sample(entry.mount.path.as_str(), endpoint.pattern);
+            for (verb, method) in VERBS.iter().filter(|(verb, _)| endpoint.handling(*verb).is_some()) {
+                let call = http.call(method, &path).json(&json!({}));
+                let answer = call.header("content-type", "application/merge-patch+json").await;
+                assert_eq!(answer.status, 403, "{} {path}: {answer:?}", verb.word());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 50, "{seen}");
 }
 
 #[tokio::test]

@@ -166,6 +166,7 @@ fn settings(config: &Config, log: Arc<Log>) -> NodeSettings {
                 log: Some((log, config.log_level)),
                 lockout: config.user_lockout.clone(),
                 metrics: Arc::default(),
+                introspection: config.introspection_endpoint,
                 telemetry: config.telemetry.clone(),
                 cluster_name: config.cluster_name.clone().unwrap_or_default(),
             },

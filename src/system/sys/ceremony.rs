@@ -1,5 +1,7 @@
 //! `sys/seal`, `sys/rotate`, `sys/rekey`, `sys/generate-root`: what changes or closes the seal.
 
+use base64::Engine as _;
+
 use super::Sys;
 use crate::base::{Error, Operation, Result, Secret};
 use crate::engine::{Args, Cx, Params, Reply, Routes};
@@ -29,6 +31,30 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
         .at("rekey-recovery-key/verify", "Prove the new recovery shares of a rekey.", |at| {
             at.read(verification).update(verify).delete(verify_again).sudo().flat()
         })
+        .at("rekey/backup", "No backup of shares is kept here.", |at| at.read(backup).delete(no_backup).sudo())
+        .at("rekey/recovery-key-backup", "No backup of shares is kept here.", |at| {
+            at.read(backup).delete(no_backup).sudo()
+        })
+        .at("rotate/root/init", "As rekey/init, always with a token.", |at| {
+            at.read(status).update(start_rekey).delete(cancel).sudo().flat()
+        })
+        .at("rotate/root/update", "As rekey/update, always with a token.", |at| at.update(offer).sudo().flat())
+        .at("rotate/root/verify", "As rekey/verify, always with a token.", |at| {
+            at.read(verification).update(verify).delete(verify_again).sudo().flat()
+        })
+        .at("rotate/root/backup", "No backup of shares is kept here.", |at| at.read(backup).delete(no_backup).sudo())
+        .at("rotate/recovery/init", "As rekey-recovery-key/init, always with a token.", |at| {
+            at.read(status).update(start_rekey).delete(cancel).sudo().flat()
+        })
+        .at("rotate/recovery/update", "As rekey-recovery-key/update, always with a token.", |at| {
+            at.update(offer).sudo().flat()
+        })
+        .at("rotate/recovery/verify", "As rekey-recovery-key/verify, always with a token.", |at| {
+            at.read(verification).update(verify).delete(verify_again).sudo().flat()
+        })
+        .at("rotate/recovery/backup", "No backup of shares is kept here.", |at| {
+            at.read(backup).delete(no_backup).sudo()
+        })
         .at("generate-root", "Start, follow and cancel the making of a root token.", |at| {
             at.read(status).update(start_root).delete(cancel).sudo().flat()
         })
@@ -36,6 +62,7 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
             at.read(status).update(start_root).delete(cancel).sudo().flat()
         })
         .at("generate-root/update", "Give a share to the making of a root token.", |at| at.update(offer).sudo().flat())
+        .at("decode-token", "Take the one-time pad off a root token that was made.", |at| at.update(decode).public())
 }
 
 params! {
@@ -69,6 +96,13 @@ params! {
         key: Option<Secret<String>>,
         /// The ceremony's nonce.
         nonce: Option<String>,
+    }
+    /// A root token under its one-time pad.
+    pub struct Decode {
+        /// What the making of the token answered, in base64.
+        encoded_token: Option<Secret<String>>,
+        /// The one-time pad.
+        otp: Option<Secret<String>>,
     }
     /// Which ceremony to cancel.
     pub struct Cancel {
@@ -113,7 +147,7 @@ impl Cancel {
     }
 }
 
-/// The ceremony that a path below `sys/` belongs to, and the rest of the path.
+/// The ceremony that a path below `sys/` belongs to, and the rest of the path, of those that may be open to callers without a token.
 pub fn kind_of(path: &str) -> Option<(CeremonyKind, &str)> {
     [
         ("rekey-recovery-key", CeremonyKind::RecoveryRekey),
@@ -170,11 +204,43 @@ async fn rotate(cx: Cx<Sys>, _: ()) -> Result<Reply> {
 }
 
 async fn take(cx: &Cx<Sys>, step: CeremonyStep) -> Result<Reply> {
-    let below = cx.path.as_str().strip_prefix("sys/").and_then(kind_of);
-    let (kind, _) = below.ok_or_else(|| Error::internal("a ceremony at the path of none"))?;
+    let below = cx.path.as_str().strip_prefix("sys/").unwrap_or_default();
+    let kind = match (below.starts_with("rotate/root/"), below.starts_with("rotate/recovery/")) {
+        (true, _) => CeremonyKind::Rekey,
+        (_, true) => CeremonyKind::RecoveryRekey,
+        _ => kind_of(below).ok_or_else(|| Error::internal("a ceremony at the path of none"))?.0,
+    };
     let ends = matches!(step, CeremonyStep::Cancel(_));
     let map = cx.engine().handles.control.ceremony(kind, step).await?;
     Ok(if ends { Reply::nothing() } else { Reply::data(map) })
+}
+
+/// Vault keeps shares that were encrypted to PGP keys; here they are handed out once and kept by nobody.
+async fn backup(_: Cx<Sys>, _: ()) -> Result<Reply> {
+    Err(Error::invalid("no backed-up keys found"))
+}
+
+async fn no_backup(_: Cx<Sys>, _: ()) -> Result<Reply> {
+    Ok(Reply::nothing())
+}
+
+async fn decode(_: Cx<Sys>, p: Decode) -> Result<Reply> {
+    let given = |field: &str, value: Option<Secret<String>>| {
+        value.filter(|v| !v.reveal().is_empty()).ok_or_else(|| Error::invalid(format!("missing {field}")))
+    };
+    let (encoded, otp) = (given("encoded_token", p.encoded_token)?, given("otp", p.otp)?);
+    let wrong = || Error::invalid("field 'encoded_token': not base64 of a token under this one-time pad");
+    let mixed = encoded.reveal().trim().trim_end_matches('=');
+    let mixed = Secret::new(base64::engine::general_purpose::STANDARD_NO_PAD.decode(mixed).map_err(|_| wrong())?);
+    if mixed.reveal().len() != otp.reveal().len() {
+        return Err(wrong());
+    }
+    let bytes = mixed.reveal().iter().zip(otp.reveal().bytes()).map(|(a, b)| a ^ b).collect();
+    let token = Secret::new(String::from_utf8(bytes).map_err(|_| wrong())?);
+    if !crate::token::Tokens::plausible(token.reveal()) {
+        return Err(wrong());
+    }
+    Ok(Reply::data([("token".to_owned(), crate::base::Json::from(token.reveal().as_str()))]))
 }
 
 async fn status(cx: Cx<Sys>, _: ()) -> Result<Reply> {

@@ -2,7 +2,7 @@
 
 use super::Sys;
 use crate::base::json::Map;
-use crate::base::{Error, Json, Result, limits};
+use crate::base::{Error, Json, Result, header, limits};
 use crate::engine::{Cx, Reply, Routes};
 use crate::params;
 use crate::system::front::{Cors, PageHeaders, cors_key, page_headers_key};
@@ -76,7 +76,7 @@ async fn write_cors(cx: Cx<Sys>, p: WriteCors) -> Result<Reply> {
     if origins.len().max(headers.len()) > limits::FRONT_ITEMS || !origins.iter().all(origin) {
         return Err(Error::invalid("field 'allowed_origins': too many, too long, or not printable"));
     }
-    if !headers.iter().all(|h| is_header_name(h)) {
+    if !headers.iter().all(|h| header::is_name(h)) {
         return Err(Error::invalid("field 'allowed_headers': not the name of a header"));
     }
     let mut txn = cx.engine().handles.view.txn();
@@ -88,12 +88,6 @@ async fn delete_cors(cx: Cx<Sys>, _: ()) -> Result<Reply> {
     let mut txn = cx.engine().handles.view.txn();
     txn.delete(&cors_key());
     Ok(Reply::empty(txn))
-}
-
-/// A name as HTTP allows it (RFC 9110, a token).
-fn is_header_name(name: &str) -> bool {
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    !name.is_empty() && name.len() <= limits::NAME_BYTES && name.bytes().all(fits)
 }
 
 /// `x-custom-a` as people write it: `X-Custom-A`.
@@ -128,8 +122,7 @@ async fn write_header(cx: Cx<Sys>, p: WriteHeader) -> Result<Reply> {
         return Err(Error::invalid("headers whose name begins with 'X-Vault-' cannot be set"));
     }
     // What frames the answer is not for a setting to say.
-    if !is_header_name(&p.header) || ["content-length", "transfer-encoding", "connection"].contains(&p.header.as_str())
-    {
+    if !header::is_name(&p.header) || header::is_framing(&p.header) {
         return Err(Error::invalid("field 'header': not the name of a header that can be set"));
     }
     let fits = |v: &String| v.len() <= limits::HEADER_VALUE_BYTES && v.bytes().all(|b| (0x20..0x7f).contains(&b));

@@ -1,9 +1,11 @@
 //! `sys/`: what operators and clients ask of the system itself.
 
+mod activity;
 mod capabilities;
 pub mod ceremony;
 mod explain;
 mod front;
+mod inspect;
 mod internal;
 mod leases;
 mod locked;
@@ -40,10 +42,12 @@ impl Engine for Sys {
             .and(mounts::routes)
             .and(policies::routes)
             .and(audit::routes)
+            .and(activity::routes)
             .and(capabilities::routes)
             .and(ceremony::routes)
             .and(explain::routes)
             .and(front::routes)
+            .and(inspect::routes)
             .and(internal::routes)
             .and(leases::routes)
             .and(mfa::routes)

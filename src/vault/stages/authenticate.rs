@@ -35,7 +35,10 @@ impl Vault {
             if session.token.admits(address) { Ok(session) } else { Err(Error::BadToken) }
         });
         match session {
-            Ok(session) => Ok(Identified { routed, session: Some(session) }),
+            Ok(session) => {
+                self.note_client(&session);
+                Ok(Identified { routed, session: Some(session) })
+            }
             Err(error) => Err((routed, error)),
         }
     }
@@ -161,6 +164,7 @@ impl Vault {
             identity_epoch,
             caller,
             hashes: Default::default(),
+            month: Default::default(),
         })
     }
 }

@@ -98,7 +98,7 @@ pub fn frame(vault: &Vault, inbound: &Inbound, target: &Target, session: Option<
         caller,
         client_addr: inbound.remote.map(|a| a.ip().to_canonical()),
         client_cert: inbound.client_cert.clone(),
-        raw: target.endpoint().raw.then(|| Arc::new((inbound.raw)())),
+        raw: target.endpoint().raw.then(|| Arc::new((inbound.raw)().let_through(&target.entry.mount.config))),
         create_only,
         wrapping: inbound.wrap_ttl.is_some_and(|ttl| !ttl.is_zero()),
         outbound: vault.settings.outbound.clone(),

@@ -46,7 +46,8 @@ impl Vault {
                 txn = None;
                 Response::default()
             }
-            Body::Raw { status, media_type, headers, bytes } => {
+            Body::Raw { status, media_type, mut headers, bytes } => {
+                headers.retain(|(name, _)| recorded.target.entry.mount.config.lets_out(name));
                 self.commit_some(txn).await?;
                 return Ok(Settled { status, content: Content::Raw { media_type, headers, bytes }, undo });
             }

@@ -40,6 +40,7 @@ impl Vault {
                 identity_epoch: s.identity_epoch,
                 caller: s.caller.clone(),
                 hashes: Default::default(),
+                month: Default::default(),
             }),
             None => s,
         });

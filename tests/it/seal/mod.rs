@@ -251,6 +251,31 @@ async fn a_rekey_replaces_the_shares_and_nothing_else() {
     assert_eq!(server.get("secret/a").await.ok().data()["k"], "v");
 }
 
+/// The names that OpenBao gave the rekey. They need a token where those of Vault may need none.
+#[tokio::test]
+async fn a_rekey_goes_by_its_newer_name_too_and_always_with_a_token() {
+    let mut server = Plan { open_ceremonies: true, ..Plan::over(Arc::new(Memory::new())) }.start().await;
+    server.init(3, 2).await;
+    server.open().await;
+    let shape = json!({"secret_shares": 1, "secret_threshold": 1});
+    server.anonymous().get("sys/rekey/init").await.ok();
+    for path in ["sys/rotate/root/init", "sys/rotate/recovery/init", "sys/rotate/root/verify"] {
+        server.anonymous().get(path).await.is(403);
+        server.anonymous().put(path, shape.clone()).await.is(403);
+    }
+    server.put("sys/rotate/recovery/init", shape.clone()).await.refused(400, "unseal shares");
+    let nonce = server.put("sys/rotate/root/init", shape).await.ok().json["nonce"].clone();
+    assert_eq!(server.get("sys/rekey/init").await.ok().json["nonce"], nonce, "it is one ceremony");
+    let end = perform(&server, "rotate/root", &nonce, &server.shares[..2]).await.ok();
+    assert_eq!((end.json["complete"].clone(), end.json["keys"].as_array().unwrap().len()), (json!(true), 1));
+    for path in
+        ["sys/rekey/backup", "sys/rotate/root/backup", "sys/rekey/recovery-key-backup", "sys/rotate/recovery/backup"]
+    {
+        server.get(path).await.refused(400, "no backed-up keys found");
+        server.delete(path).await.is(204);
+    }
+}
+
 #[tokio::test]
 async fn a_rotation_costs_nobody_his_shares() {
     let server = three_of_five().await;
@@ -291,6 +316,14 @@ async fn a_root_token_is_made_by_a_quorum_only() {
     let mixed = base64::engine::general_purpose::STANDARD_NO_PAD.decode(encoded).unwrap();
     let token: Vec<u8> = mixed.iter().zip(otp.bytes()).map(|(a, b)| a ^ b).collect();
     let token = String::from_utf8(token).unwrap();
+    let decoded = |encoded: &str, otp: &str| {
+        server.anonymous().put("sys/decode-token", json!({"encoded_token": encoded, "otp": otp}))
+    };
+    assert_eq!(decoded(encoded, &otp).await.ok().data()["token"], token);
+    for (encoded, otp) in [(encoded, ""), ("", otp.as_str()), (encoded, "short"), ("?", "x"), ("canary//", "sixteen")] {
+        let answer = decoded(encoded, otp).await.is(400);
+        assert!(!answer.text.contains("canary") && !answer.text.contains(encoded) || encoded.len() < 2, "{answer:?}");
+    }
     assert!(token.starts_with("hvs.") && server.alive(&token).await);
     assert_eq!(server.get("sys/generate-root/attempt").await.ok().json["started"], false);
 }
