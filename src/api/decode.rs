@@ -11,10 +11,9 @@ use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use hyper::http::request::Parts;
 
-use super::form;
 use super::listener::Connection;
 use crate::base::json::Map;
-use crate::base::{Error, Json, Operation, Path, Result, Rng, Secret, Ttl, ids};
+use crate::base::{Error, Json, Operation, Path, Result, Rng, Secret, Ttl, form, ids};
 use crate::engine::params::parse_bool;
 use crate::engine::{ClientCert, RawRequest};
 use crate::vault::Inbound;

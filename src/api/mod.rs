@@ -3,7 +3,6 @@
 mod cors;
 mod decode;
 mod encode;
-mod form;
 mod limit;
 pub mod listener;
 mod public;

@@ -6,10 +6,10 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 
+use super::encode;
 use super::listener::{Body, Connection};
-use super::{encode, form};
 use crate::base::json::Map;
-use crate::base::{Error, Json, Operation, Result, Secret};
+use crate::base::{Error, Json, Operation, Result, Secret, form};
 use crate::engine::params::{Scalar, parse_bool};
 use crate::engine::{Args, Param};
 use crate::node::{HealthQuery, Node};

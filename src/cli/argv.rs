@@ -54,7 +54,11 @@ fn as_go(command: Command) -> Command {
     names.into_iter().fold(command, |command, name| command.mut_subcommand(name, as_go))
 }
 
-fn boolean(text: &str) -> Result<bool, String> {
+/// A switch's value, as Go reads one.
+///
+/// # Errors
+/// It is neither.
+pub fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

@@ -103,6 +103,8 @@ pub struct World<'w> {
     pub terminal: bool,
     /// Asks a person, without echo.
     pub ask: &'w mut dyn FnMut(&str) -> io::Result<String>,
+    /// Shows a person an address of the web.
+    pub browse: &'w mut dyn FnMut(&str) -> io::Result<()>,
     /// Chance.
     pub rng: Arc<dyn Rng>,
 }

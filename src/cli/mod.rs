@@ -39,7 +39,7 @@ use std::{
     ffi::OsString,
     io::{self, IsTerminal, Write},
     path::Path,
-    process::ExitCode,
+    process::{ExitCode, Stdio},
     sync::Arc,
 };
 
@@ -73,9 +73,19 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         stdout: &mut stdout.lock(),
         stderr: &mut io::stderr(),
         ask: &mut |prompt| rpassword::prompt_password(prompt),
+        browse: &mut browse,
         rng: Arc::new(SystemRng::new()),
     };
     ExitCode::from(run(args, &mut world))
+}
+
+/// Gives an address to the desktop's browser, which is not given our token.
+fn browse(url: &str) -> io::Result<()> {
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let mut command = std::process::Command::new(program);
+    command.arg(url).env_remove("VAULT_TOKEN").env_remove("BAO_TOKEN");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().map(drop)
 }
 
 /// Store and read secrets, and work with the server that keeps them.

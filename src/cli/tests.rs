@@ -25,6 +25,7 @@ struct Bench {
     env: BTreeMap<String, String>,
     stdin: String,
     answers: Vec<String>,
+    browser: Option<Box<dyn FnMut(&str)>>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -53,7 +54,7 @@ impl Bench {
             ("HOME", home.path().display().to_string()),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value)).into();
-        Self { fake, home, env, stdin: String::new(), answers: Vec::new(), _runtime: runtime }
+        Self { fake, home, env, stdin: String::new(), answers: Vec::new(), browser: None, _runtime: runtime }
     }
 
     /// A server with one kv store of version 2 at `secret/`, besides what the table says.
@@ -71,7 +72,7 @@ impl Bench {
         let args = std::iter::once("warifu").chain(line.split(' ').filter(|word| !word.is_empty()));
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut answers = std::mem::take(&mut self.answers).into_iter();
-        let env = &self.env;
+        let (env, mut browser) = (&self.env, self.browser.take());
         let code = run(
             args.map(OsString::from).collect(),
             &mut World {
@@ -81,6 +82,11 @@ impl Bench {
                 stderr: &mut err,
                 terminal: false,
                 ask: &mut |_| answers.next().ok_or_else(|| io::Error::other("nobody answers")),
+                browse: &mut |url| {
+                    let visited = browser.as_mut().ok_or_else(|| io::Error::other("no browser"))?;
+                    visited(url);
+                    Ok(())
+                },
                 rng: Arc::new(Counted),
             },
         );
@@ -312,6 +318,85 @@ fn login_keeps_the_token_for_its_owner() {
     let seen = bench.fake.seen.lock().unwrap();
     assert!(!seen[0].headers.contains_key("x-vault-token"), "a login needs no token");
     assert_eq!(seen[1].headers["x-vault-token"], "hvs.new", "the kept token is used");
+}
+
+/// A browser that comes back at once, with this query; what it was shown comes over the channel.
+fn browser(query: &'static str) -> (Box<dyn FnMut(&str)>, std::sync::mpsc::Receiver<String>) {
+    let (shown, pages) = std::sync::mpsc::channel();
+    let visit = move |url: &str| {
+        let (_, place) = url.split_once("redirect_uri=").unwrap();
+        let place = percent_encoding::percent_decode_str(place.split('&').next().unwrap()).decode_utf8().unwrap();
+        let (host, path) = place.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let (host, path, shown) = (host.to_owned(), path.to_owned(), shown.clone());
+        std::thread::spawn(move || {
+            let mut socket = std::net::TcpStream::connect(host).unwrap();
+            write!(socket, "GET /{path}?{query} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+            let mut page = String::new();
+            io::Read::read_to_string(&mut socket, &mut page).unwrap();
+            let _ = shown.send(page);
+        });
+    };
+    (Box::new(visit), pages)
+}
+
+/// A server at which a login in a browser is begun with any port, and ended as it is told.
+fn issuer(ended: (u16, Value)) -> Bench {
+    let mut bench = Bench::new(&[]);
+    let fake = Fake::new(move |_, seen| {
+        if seen.path == "/v1/auth/sso/oidc/auth_url" {
+            let body: Value = serde_json::from_slice(&seen.body).unwrap();
+            let place = body["redirect_uri"].as_str().unwrap();
+            let url = format!("http://issuer.test/auth?state=st&redirect_uri={place}&nonce=n");
+            return answer(200, json!({"data": {"auth_url": url}}));
+        }
+        answer(ended.0, ended.1.clone())
+    });
+    let address = bench._runtime.block_on(fake.listen());
+    bench.env.insert("VAULT_ADDR".into(), address);
+    bench.fake = fake;
+    bench
+}
+
+#[test]
+fn a_login_in_a_browser_that_fails_is_told_here_and_not_there() {
+    let refused = json!({"errors": ["error validating claims: canary"]});
+    for (query, told) in [
+        ("state=st&error=access_denied&error_description=canary", "the issuer refused the login: access_denied"),
+        ("state=st&code=c", "Code: 400"),
+    ] {
+        let mut bench = issuer((400, refused.clone()));
+        let (browser, pages) = browser(query);
+        bench.browser = Some(browser);
+        let ran = bench.run("login -method=oidc -path=sso role=r port=0 listenaddress=127.0.0.1");
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{}", ran.err);
+        assert!(ran.err.contains(told), "{}", ran.err);
+        assert!(!bench.home.path().join(".vault-token").exists());
+        let page = pages.recv().unwrap();
+        assert!(page.contains("The login failed") && !page.contains("canary"), "{page}");
+    }
+    let mut bench = issuer((400, refused));
+    let ran = bench.run("login -method=oidc -path=sso port=0 listenaddress=127.0.0.1 abort_on_error=true");
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("no browser"), "{}", ran.err);
+}
+
+#[test]
+fn a_login_in_a_browser_ends_in_a_token() {
+    let mut bench = issuer((200, json!({"auth": {"client_token": "hvs.new", "accessor": "acc"}})));
+    let (browser, pages) = browser("state=st&code=c%20d");
+    bench.browser = Some(browser);
+    let ran = bench.run("login -method=oidc -path=sso role=r port=0 listenaddress=127.0.0.1");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(std::fs::read_to_string(bench.home.path().join(".vault-token")).unwrap(), "hvs.new");
+    assert!(pages.recv().unwrap().contains("You are signed in"));
+    let asked = bench.asked();
+    let body: Value = serde_json::from_str(asked[0].rsplit(' ').next().unwrap()).unwrap();
+    let nonce = body["client_nonce"].as_str().unwrap();
+    assert_eq!(nonce.len(), 32);
+    assert_eq!(asked[1], format!("GET /v1/auth/sso/oidc/callback?state=st&code=c%20d&client_nonce={nonce}"));
+    assert!(!ran.err.contains(nonce) && !ran.out.contains(nonce), "the nonce stays here");
+    let seen = bench.fake.seen.lock().unwrap();
+    assert!(seen.iter().all(|seen| !seen.headers.contains_key("x-vault-token")), "a login needs no token");
 }
 
 #[test]

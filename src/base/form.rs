@@ -1,7 +1,7 @@
 //! `application/x-www-form-urlencoded`: of queries, and of bodies that old scripts send.
 
-use crate::base::json::Map;
-use crate::base::{Error, Json, Result, limits};
+use super::json::Map;
+use super::{Error, Json, Result, limits};
 
 /// Reads pairs; a name that stands several times becomes a list.
 ///

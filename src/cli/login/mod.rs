@@ -1,5 +1,8 @@
 //! Logging in: a method turns what a person has into a token, which is left for the next commands.
 
+mod callback;
+mod oidc;
+
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +19,7 @@ use crate::{
 /// Log in and keep the token.
 #[derive(Args, Debug)]
 pub struct Login {
-    /// token, userpass, ldap, approle, jwt, cert, or any other method's name.
+    /// token, userpass, oidc, approle, jwt, cert, kubernetes, ldap, or any other method's name.
     #[arg(long, value_name = "NAME", default_value = "token")]
     method: String,
     /// Where the method is mounted, if not under its own name.
@@ -127,6 +130,7 @@ impl Login {
         let mount = self.path.clone().or(mount).unwrap_or_else(|| self.method.clone());
         let mount = clean(&mount).to_owned();
         let path = match self.method.as_str() {
+            "oidc" => return oidc::login(cx, &mount, data).await,
             "userpass" | "ldap" | "okta" | "radius" => {
                 let user = self.username(cx, &mut data)?;
                 if !data.contains_key("password") {
