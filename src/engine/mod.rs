@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use cx::{Caller, CallerFacts, ClientCert, Cx, Frame, RawRequest};
 pub use page::{Page, page};
 pub use params::{Args, Field, Param, Params, Rest};
-pub use reply::{Alias, Body, Child, Leased, Login, Pieces, Renewal, Reply, Resumed};
+pub use reply::{Alias, Body, Child, Leased, Login, Pieces, Renewal, Reply, Resumed, Simulated};
 pub use routes::{At, Claim, Endpoint, Handling, Matched, Routes, Table};
 pub use token_rules::{OlderTokenParams, TokenKind, TokenParams, TokenRules, policy_names, show_network, within};
 

@@ -291,6 +291,13 @@ impl Scalar for Vec<IpNet> {
     }
 }
 
+impl Scalar for IpAddr {
+    const KIND: &'static str = "string";
+    fn read(value: Json) -> Result<Self, String> {
+        String::read(value)?.trim().parse().map_err(|_| "expected an address".to_owned())
+    }
+}
+
 /// Reads a network or a single address.
 ///
 /// # Errors

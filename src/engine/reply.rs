@@ -40,6 +40,8 @@ pub enum Body {
     Leased(Leased),
     /// A token to be made.
     Login(Box<Login>),
+    /// A login that is none: what it would give is told, and nothing is made.
+    Simulated(Simulated),
     /// An answer that was made before: what a wrapping token holds.
     Whole(Json),
     /// Bytes as they are: CRL, OCSP, ACME.
@@ -146,6 +148,17 @@ pub struct Login {
     pub resumed: Option<Resumed>,
 }
 
+/// What a method says of a login that is only asked about.
+#[derive(Clone, Debug, Default)]
+pub struct Simulated {
+    /// What the method knows of it, for the answer.
+    pub about: Map,
+    /// All that stands against it, each in words that hold no secret.
+    pub reasons: Vec<String>,
+    /// The login, if nothing does.
+    pub login: Option<Box<Login>>,
+}
+
 /// Where a login that had to wait came from.
 #[derive(Clone, Debug, Default)]
 pub struct Resumed {
@@ -234,6 +247,15 @@ impl Reply {
     /// A login.
     pub fn login(login: Login) -> Self {
         Self::of(Body::Login(Box::new(login)), None)
+    }
+
+    /// A login that is only asked about: what the method knows of it, and the login or all that stands against it.
+    pub fn simulated(about: impl Into<Map>, judged: Result<Login, Vec<String>>) -> Self {
+        let (login, reasons) = match judged {
+            Ok(login) => (Some(Box::new(login)), Vec::new()),
+            Err(reasons) => (None, reasons),
+        };
+        Self::of(Body::Simulated(Simulated { about: about.into(), reasons, login }), None)
     }
 
     /// An answer that was made before.

@@ -187,6 +187,11 @@ impl TokenRules {
         within(&self.token_bound_cidrs, from)
     }
 
+    /// As [`TokenRules::admits`], for a login that is only asked about: what stands against it, where an address is given.
+    pub fn against(&self, from: Option<IpAddr>) -> Option<String> {
+        (from.is_some() && !self.admits(from)).then(|| "the address is in none of 'token_bound_cidrs'".to_owned())
+    }
+
     /// The times of a renewal by these rules.
     pub fn renewal(&self) -> Renewal {
         Renewal { ttl: self.token_ttl, max_ttl: self.token_max_ttl, period: self.token_period, ..Renewal::default() }

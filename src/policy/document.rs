@@ -95,6 +95,11 @@ impl Rule {
         self.span
     }
 
+    /// Whether its path has holes.
+    pub fn is_template(&self) -> bool {
+        self.template.is_some()
+    }
+
     /// What it gives. With `deny` there is nothing else.
     pub fn capabilities(&self) -> Capabilities {
         self.capabilities

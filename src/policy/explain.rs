@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::acl::{Acl, Merged, Recorder, words};
 use super::decision::{Decision, Denial, Query, Reason};
-use super::document::Policy;
+use super::document::{Policy, Rule};
 use crate::base::Operation;
 
 /// The story of one decision.
@@ -89,7 +89,7 @@ impl Acl {
             rule: trace.rule.map(|number| self.view(self.rule(number))),
             parameter: trace.parameter,
             others: others.into_iter().map(|rule| self.view(rule)).collect(),
-            dropped: self.dropped.iter().filter_map(|origin| origin_of(&self.policies, *origin)).collect(),
+            dropped: self.unfilled().collect(),
         }
     }
 
@@ -123,6 +123,20 @@ impl Acl {
     /// The path of the rule that a denial comes from, filled in.
     pub fn deciding_path(&self, denial: &Denial) -> Option<String> {
         denial.rule.and_then(|number| self.rules.get(number as usize)).map(|rule| rule.pattern.written())
+    }
+
+    /// The rules that some document has as a template, filled in.
+    pub fn filled(&self) -> impl Iterator<Item = RuleView<'_>> {
+        let is_template = |(policy, rule): &(u32, u32)| {
+            let policy = self.policies.get(*policy as usize);
+            policy.and_then(|policy| policy.rules().get(*rule as usize)).is_some_and(Rule::is_template)
+        };
+        self.rules.iter().filter(move |rule| rule.origins.iter().any(is_template)).map(|rule| self.view(rule))
+    }
+
+    /// Rules that were left out because their template could not be filled in.
+    pub fn unfilled(&self) -> impl Iterator<Item = Origin<'_>> {
+        self.dropped.iter().filter_map(|origin| origin_of(&self.policies, *origin))
     }
 
     fn view(&self, rule: &Merged) -> RuleView<'_> {

@@ -17,7 +17,7 @@ use crate::system::Question;
 use crate::token::{Token, Use};
 
 /// Most rules that an answer or a kept denial lists, and places of each.
-const RULES_SHOWN: usize = 32;
+pub(super) const RULES_SHOWN: usize = 32;
 
 impl Vault {
     /// Explains how a request would be decided now.
@@ -241,7 +241,7 @@ impl Vault {
     }
 
     /// The names of policies that a token has and that do not exist.
-    fn missing(&self, names: &[String]) -> Result<Vec<String>> {
+    pub(super) fn missing(&self, names: &[String]) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         for name in names.iter().filter(|name| *name != crate::policy::ROOT) {
             if self.policies.get(name, self.read_through())?.is_none() {
@@ -325,7 +325,7 @@ fn mounted(mount: &Mount) -> Json {
     ])
 }
 
-fn rule(view: &RuleView<'_>) -> Json {
+pub(super) fn rule(view: &RuleView<'_>) -> Json {
     let origins: Vec<Json> = view.origins.iter().take(RULES_SHOWN).map(origin).collect();
     Json::object([
         ("path", Json::from(view.path.as_str())),
@@ -334,7 +334,7 @@ fn rule(view: &RuleView<'_>) -> Json {
     ])
 }
 
-fn origin(origin: &Origin<'_>) -> Json {
+pub(super) fn origin(origin: &Origin<'_>) -> Json {
     at(&place(origin))
 }
 

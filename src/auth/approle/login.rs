@@ -98,7 +98,8 @@ fn use_once(cx: &Cx<AppRole>, role: &Role, digest: &str, seen: &SecretId) -> cra
     txn
 }
 
-fn token(name: &Name, role: &Role, secret: Option<&SecretId>) -> Login {
+/// What an admitted login's token is to be.
+pub fn token(name: &Name, role: &Role, secret: Option<&SecretId>) -> Login {
     let role_name = ("role_name".to_owned(), name.as_str().to_owned());
     let mut metadata = secret.map(|s| s.metadata.clone()).unwrap_or_default();
     // Last, so that no metadata of a secret id passes for the role.

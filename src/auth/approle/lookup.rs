@@ -93,7 +93,11 @@ fn by_secret_id(cx: &Cx<AppRole>, p: &BySecretId) -> Result<(Role, String)> {
 
 type ByAccessorFound = (String, Option<(Role, String, SecretId)>);
 
-fn by_accessor(cx: &Cx<AppRole>, p: &ByAccessor) -> Result<ByAccessorFound> {
+/// The role in the path, and what it has under this accessor: its digest and itself.
+///
+/// # Errors
+/// [`Error::Invalid`] when there is no such role, or no accessor is given.
+pub fn by_accessor(cx: &Cx<AppRole>, p: &ByAccessor) -> Result<ByAccessorFound> {
     let accessor = p.secret_id_accessor.clone().filter(|a| !a.is_empty());
     let accessor = accessor.ok_or_else(|| Error::invalid("missing secret_id_accessor"))?;
     let role = role::named(cx, &p.role_name)?;

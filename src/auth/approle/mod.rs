@@ -16,6 +16,7 @@ mod lookup;
 mod property;
 mod role;
 mod secret_id;
+mod simulate;
 mod sweep;
 
 use crate::barrier::View;
@@ -36,6 +37,7 @@ impl Engine for AppRole {
             .and(lookup::routes)
             .and(sweep::routes)
             .and(login::routes)
+            .and(simulate::routes)
     }
 
     fn open(_: &Mount, _: &View) -> Result<Self> {

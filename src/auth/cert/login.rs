@@ -67,24 +67,33 @@ async fn login(cx: Cx<Cert>, p: Credentials) -> Result<Reply> {
 
 /// The client's certificate, if this role admits it now.
 async fn admitted(cx: &Cx<Cert>, role: &Role, shown: &ClientCert) -> Result<Option<Certificate>> {
-    let Some(path) = path(role, shown, cx)? else { return Ok(None) };
-    let [own, above @ ..] = path.as_slice() else { return Ok(None) };
+    Ok(judged(cx, role, shown).await?.ok())
+}
+
+/// The client's certificate, or what stands against it.
+///
+/// # Errors
+/// [`Error::Unavailable`] where the responder that must be asked does not answer; when what the role trusts, or a list, cannot be read.
+pub async fn judged(cx: &Cx<Cert>, role: &Role, shown: &ClientCert) -> Result<Result<Certificate, &'static str>> {
+    let no_path = "no chain leads from it to a certificate that the role trusts, or a part of the chain is out of its time";
+    let Some(path) = path(role, shown, cx)? else { return Ok(Err(no_path)) };
+    let [own, above @ ..] = path.as_slice() else { return Ok(Err(no_path)) };
     if !bounds::fits(role, own) {
-        return Ok(None);
+        return Ok(Err("a name, unit or extension is not as the role asks"));
     }
     // Where the path does not show who issued a certificate, one of those that came along or are trusted may have.
     let mut others = role.trusted()?;
     others.extend(shown.chain.iter().skip(1).take(INTERMEDIATES_MAX).filter_map(|der| Certificate::from_der(der).ok()));
     if any_revoked(cx, &path, &others)? {
-        return Ok(None);
+        return Ok(Err("it, or one above it, is revoked"));
     }
     if role.ocsp.enabled {
         let issuer = above.first().or_else(|| issuer_of(own, &[], &others));
         if !ocsp::admits(cx, &role.ocsp, own, issuer).await? {
-            return Ok(None);
+            return Ok(Err("the responder of its authority does not vouch for it"));
         }
     }
-    Ok(path.into_iter().next())
+    Ok(path.into_iter().next().ok_or(no_path))
 }
 
 /// From the client's certificate to the one that the role trusts.
@@ -100,7 +109,11 @@ fn path(role: &Role, shown: &ClientCert, cx: &Cx<Cert>) -> Result<Option<Vec<Cer
     Ok(client_path(&shown.chain, &trusted, cx.now()).ok())
 }
 
-fn token(cx: &Cx<Cert>, name: &Name, role: &Role, certificate: &Certificate) -> Result<Login> {
+/// What an admitted login's token is to be.
+///
+/// # Errors
+/// The certificate, or what is configured, cannot be read.
+pub fn token(cx: &Cx<Cert>, name: &Name, role: &Role, certificate: &Certificate) -> Result<Login> {
     let colons = |id: Option<Vec<u8>>| {
         id.unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
     };

@@ -16,6 +16,7 @@ mod login;
 mod ocsp;
 mod refresh;
 mod role;
+mod simulate;
 
 use crate::barrier::{Txn, View};
 use crate::base::{BoxFuture, Result};
@@ -36,6 +37,7 @@ impl Engine for Cert {
             .and(role::routes)
             .and(crl::routes)
             .and(login::routes)
+            .and(simulate::routes)
     }
 
     fn open(_: &Mount, _: &View) -> Result<Self> {

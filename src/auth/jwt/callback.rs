@@ -88,12 +88,7 @@ async fn finish(cx: Cx<Jwt>, p: Back) -> Result<Reply> {
     if !against.is_empty() {
         return Err(Error::invalid(format!("error validating token: {}", against.join("; "))));
     }
-    // The token is ours by its audience, which was checked already: a role need not name it.
-    let mut judged = claims.clone();
-    if role.bound_audiences.is_empty() {
-        judged.remove("aud");
-    }
-    let admitted = admission::of_role(&role, &judged, cx.now())
+    let admitted = admission::of_person(&role, &claims, cx.now())
         .map_err(|against| Error::invalid(format!("error validating claims: {}", against.join("; "))))?;
     if !role.rules.admits(cx.client_addr) {
         return Err(Error::Forbidden("permission denied".into()));

@@ -16,6 +16,13 @@ pub struct Account {
     pub secret: String,
 }
 
+impl Account {
+    /// Whether its names are there, and none is longer than the cluster's are.
+    pub fn is_whole(&self) -> bool {
+        ![&self.uid, &self.name, &self.namespace].iter().any(|text| text.is_empty() || text.len() > 253)
+    }
+}
+
 /// The account, if the token names one whole.
 pub fn account(claims: &Map) -> Option<Account> {
     let flat = |name: &str| claims.get(&format!("kubernetes.io/serviceaccount/{name}")).and_then(Json::as_str);
@@ -37,8 +44,7 @@ pub fn account(claims: &Map) -> Option<Account> {
             secret: word("secret.name"),
         }
     };
-    let whole = ![&found.uid, &found.name, &found.namespace].iter().any(|text| text.is_empty() || text.len() > 253);
-    whole.then_some(found)
+    found.is_whole().then_some(found)
 }
 
 /// For whom the token is.

@@ -93,7 +93,8 @@ fn of_issuer(config: &Config, claims: &Map) -> bool {
     claims.get("iss").and_then(Json::as_str) == Some(wanted)
 }
 
-fn made(name: &Name, role: &Role, account: Account) -> Login {
+/// What an admitted login's token is to be.
+pub fn made(name: &Name, role: &Role, account: Account) -> Login {
     let alias = match role.alias_name_source {
         AliasSource::ServiceaccountUid => account.uid.clone(),
         AliasSource::ServiceaccountName => format!("{}/{}", account.namespace, account.name),

@@ -8,6 +8,7 @@ mod config;
 mod login;
 mod review;
 mod role;
+mod simulate;
 
 use crate::barrier::View;
 use crate::base::{BoxFuture, Result};
@@ -24,6 +25,7 @@ impl Engine for Kubernetes {
             .and(config::routes)
             .and(role::routes)
             .and(login::routes)
+            .and(simulate::routes)
     }
 
     fn open(_: &Mount, _: &View) -> Result<Self> {

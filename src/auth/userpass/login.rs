@@ -49,14 +49,7 @@ async fn login(cx: Cx<Userpass>, p: Credentials) -> Result<Reply> {
     if !rules.admits(cx.client_addr) {
         return Err(Error::Forbidden("permission denied".into()));
     }
-    let name = p.username.as_str().to_owned();
-    let reply = Reply::login(Login {
-        display_name: name.clone(),
-        metadata: BTreeMap::from([("username".to_owned(), name.clone())]),
-        internal: Json::object([("username", name.as_str())].map(|(k, v)| (k, Json::from(v)))),
-        alias: Some(Alias { name, metadata: BTreeMap::new() }),
-        ..rules.login()
-    });
+    let reply = Reply::login(token(&p.username, &user));
     if !password::is_outdated(user.hash.reveal()) {
         return Ok(reply);
     }
@@ -69,6 +62,18 @@ async fn login(cx: Cx<Userpass>, p: Credentials) -> Result<Reply> {
             Ok(reply.with(txn))
         }
         _ => Ok(reply),
+    }
+}
+
+/// What an admitted login's token is to be.
+pub fn token(name: &Name, user: &User) -> Login {
+    let name = name.as_str().to_owned();
+    Login {
+        display_name: name.clone(),
+        metadata: BTreeMap::from([("username".to_owned(), name.clone())]),
+        internal: Json::object([("username", name.as_str())].map(|(k, v)| (k, Json::from(v)))),
+        alias: Some(Alias { name, metadata: BTreeMap::new() }),
+        ..user.rules.login()
     }
 }
 

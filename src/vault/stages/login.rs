@@ -13,6 +13,18 @@ use crate::vault::response::AuthInfo;
 /// Policies that only the vault itself gives.
 pub const SETTLED_POLICIES: [&str; 2] = ["root", "response-wrapping"];
 
+/// What a login comes to, before there is a token.
+pub struct Plan {
+    /// The token's facts, without its text, its digest and its accessor.
+    pub token: Token,
+    /// Who it is, if anybody.
+    pub standing: Option<Standing>,
+    /// The rows of its identity.
+    pub rows: Vec<Txn>,
+    /// Words for people.
+    pub warnings: Vec<String>,
+}
+
 /// A token that is to be.
 pub struct Made {
     /// Its facts; none where a second factor is asked for first.
@@ -31,42 +43,14 @@ pub struct Made {
 /// [`Error::Invalid`] for what contradicts itself; [`Error::Internal`] for a login from a secrets engine.
 pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
     let here = &recorded.target.entry.mount;
-    let resumed = login.resumed.clone().filter(|_| here.kind == "system");
-    let (mount, path) = match &resumed {
+    let resumed = login.resumed.as_ref().filter(|_| here.kind == "system");
+    let (mount, path) = match resumed {
         Some(resumed) => (entry_of(vault, &resumed.mount_accessor)?.mount.clone(), resumed.path.clone()),
         None => (here.clone(), recorded.inbound.path.as_str().to_owned()),
     };
-    if !mount.is_auth() {
-        return Err(Error::internal("a secrets engine answered with a login"));
-    }
-    let from_token_engine = mount.kind == "token";
-    let child = if from_token_engine { login.child.clone() } else { None };
-    if child.is_none() && login.policies.iter().any(|p| SETTLED_POLICIES.contains(&p.as_str())) {
-        return Err(Error::invalid("auth methods cannot create root tokens"));
-    }
     let now = vault.clock.now();
-    let limits = mount.limits(vault.settings.limits);
-    let mut warnings = Vec::new();
-    let kind = kind(&login, &mount.config.token_type)?;
-    let ttl = if child.as_ref().is_some_and(|c| c.endless) {
-        Ttl::ZERO
-    } else {
-        effective_ttl(&login, limits, Ttl::ZERO, &mut warnings)
-    };
-    let expires = (!ttl.is_zero()).then(|| time::after(now, ttl));
-    let mut rows = Vec::new();
-    let mut standing = None;
-    if let Some(alias) = &login.alias {
-        let at = At { accessor: &mount.accessor, kind: &mount.kind };
-        let (found, changed) = vault.identities.of_login(at, alias, &login.groups, now, vault.rng.as_ref())?;
-        if found.entity.disabled {
-            return Err(Error::Forbidden("permission denied".into()));
-        }
-        rows.extend(changed);
-        standing = Some(found);
-    } else if let Some(child) = &child {
-        standing = vault.identities.standing(&child.entity_id)?;
-    }
+    let Plan { mut token, standing, mut rows, warnings } = plan(vault, &mount, path.clone(), &login)?;
+    let from_token_engine = mount.kind == "token";
     if !from_token_engine
         && resumed.is_none()
         && let Some((auth, waiting)) = wait(vault, &mount, &path, &login, standing.as_ref(), now)?
@@ -74,41 +58,7 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
         rows.push(waiting);
         return Ok(Made { token: None, auth, rows, warnings });
     }
-    let mut policies = login.policies.clone();
-    if !login.no_default_policy && !policies.iter().any(|p| p == "root") {
-        policies.push("default".into());
-    }
-    policies.sort_unstable();
-    policies.dedup();
-    let display_name = match &child {
-        Some(_) => login.display_name.clone(),
-        None => {
-            let place = mount.path.as_str().trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
-            if login.display_name.is_empty() { place } else { format!("{place}-{}", login.display_name) }
-        }
-    };
-    let mut token = Token {
-        parent: child.as_ref().map(|c| c.parent.clone()).unwrap_or_default(),
-        kind,
-        policies,
-        path: child.as_ref().map_or(path, |c| c.path.clone()),
-        meta: login.metadata.clone(),
-        display_name,
-        uses: if login.num_uses == 0 { Use::Free } else { Use::Counted(login.num_uses) },
-        created: now,
-        creation_ttl: ttl,
-        expires,
-        explicit_max_ttl: login.explicit_max_ttl,
-        max_ttl: login.max_ttl,
-        period: login.period,
-        renewable: login.renewable && kind == Kind::Service && expires.is_some(),
-        entity_id: standing.as_ref().map(|s| s.entity.id.clone()).unwrap_or_default(),
-        role: child.as_ref().map(|c| c.role.clone()).unwrap_or_default(),
-        bound_cidrs: login.bound_cidrs.clone(),
-        mount_accessor: if from_token_engine { String::new() } else { mount.accessor.clone() },
-        ..Token::default()
-    };
-    let text = match kind {
+    let text = match token.kind {
         Kind::Batch => {
             let text = vault.tokens.seal_batch(&token, vault.rng.as_ref())?;
             token.id = vault.tokens.digest(&text);
@@ -120,7 +70,7 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
                     .map_err(Error::internal)
                     .and_then(|text| Json::parse(text.as_bytes()))?;
             }
-            let chosen = child.and_then(|c| c.text);
+            let chosen = login.child.filter(|_| from_token_engine).and_then(|c| c.text.clone());
             // One that is drawn is not looked for: its rows expect that there is none.
             let may_exist = chosen.is_some();
             let text = chosen.unwrap_or_else(|| Tokens::new_text(vault.rng.as_ref()));
@@ -135,6 +85,79 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
     };
     let auth = describe(&token, text, standing.as_ref().map(Standing::policies).unwrap_or_default(), now);
     Ok(Made { token: Some(token), auth, rows, warnings })
+}
+
+/// What a login at this mount comes to: its policies, its identity, its times. Nothing is made, and no row is committed here.
+///
+/// # Errors
+/// As [`make`]; [`Error::Forbidden`] for an entity that is disabled.
+pub fn plan(vault: &Vault, mount: &Mount, path: String, login: &Login) -> Result<Plan> {
+    if !mount.is_auth() {
+        return Err(Error::internal("a secrets engine answered with a login"));
+    }
+    let from_token_engine = mount.kind == "token";
+    let child = if from_token_engine { login.child.as_ref() } else { None };
+    if child.is_none() && login.policies.iter().any(|p| SETTLED_POLICIES.contains(&p.as_str())) {
+        return Err(Error::invalid("auth methods cannot create root tokens"));
+    }
+    let now = vault.clock.now();
+    let limits = mount.limits(vault.settings.limits);
+    let mut warnings = Vec::new();
+    let kind = kind(login, &mount.config.token_type)?;
+    let ttl = if child.is_some_and(|c| c.endless) {
+        Ttl::ZERO
+    } else {
+        effective_ttl(login, limits, Ttl::ZERO, &mut warnings)
+    };
+    let expires = (!ttl.is_zero()).then(|| time::after(now, ttl));
+    let mut rows = Vec::new();
+    let mut standing = None;
+    if let Some(alias) = &login.alias {
+        let at = At { accessor: &mount.accessor, kind: &mount.kind };
+        let (found, changed) = vault.identities.of_login(at, alias, &login.groups, now, vault.rng.as_ref())?;
+        if found.entity.disabled {
+            return Err(Error::Forbidden("permission denied".into()));
+        }
+        rows.extend(changed);
+        standing = Some(found);
+    } else if let Some(child) = child {
+        standing = vault.identities.standing(&child.entity_id)?;
+    }
+    let mut policies = login.policies.clone();
+    if !login.no_default_policy && !policies.iter().any(|p| p == "root") {
+        policies.push("default".into());
+    }
+    policies.sort_unstable();
+    policies.dedup();
+    let display_name = match child {
+        Some(_) => login.display_name.clone(),
+        None => {
+            let place = mount.path.as_str().trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
+            if login.display_name.is_empty() { place } else { format!("{place}-{}", login.display_name) }
+        }
+    };
+    let token = Token {
+        parent: child.map(|c| c.parent.clone()).unwrap_or_default(),
+        kind,
+        policies,
+        path: child.map_or(path, |c| c.path.clone()),
+        meta: login.metadata.clone(),
+        display_name,
+        uses: if login.num_uses == 0 { Use::Free } else { Use::Counted(login.num_uses) },
+        created: now,
+        creation_ttl: ttl,
+        expires,
+        explicit_max_ttl: login.explicit_max_ttl,
+        max_ttl: login.max_ttl,
+        period: login.period,
+        renewable: login.renewable && kind == Kind::Service && expires.is_some(),
+        entity_id: standing.as_ref().map(|s| s.entity.id.clone()).unwrap_or_default(),
+        role: child.map(|c| c.role.clone()).unwrap_or_default(),
+        bound_cidrs: login.bound_cidrs.clone(),
+        mount_accessor: if from_token_engine { String::new() } else { mount.accessor.clone() },
+        ..Token::default()
+    };
+    Ok(Plan { token, standing, rows, warnings })
 }
 
 /// What the owner of a token sees of it.

@@ -10,6 +10,7 @@ mod release;
 mod route;
 mod run;
 mod settle;
+mod simulate;
 mod spend;
 mod wrap;
 

@@ -1,6 +1,6 @@
 //! The one commit: the engine's change with the rows of the token, lease or wrapping token that goes with it.
 
-use super::{Answered, Recorded, login, wrap};
+use super::{Answered, Recorded, login, simulate, wrap};
 use crate::barrier::Txn;
 use crate::base::{Error, Json, Result, Secret, time};
 use crate::engine::{Body, Leased};
@@ -72,6 +72,10 @@ impl Vault {
                 }
                 undo.push(Undo::Lease(lease.id));
                 response
+            }
+            Body::Simulated(asked) => {
+                txn = None;
+                Response::data(simulate::told(self, recorded, asked)?)
             }
             Body::Login(login) => {
                 let made = login::make(self, recorded, *login)?;
