@@ -1,10 +1,11 @@
-//! Auth methods: enable, disable, list, tune, help.
+//! Auth methods: enable, disable, list, tune, simulate, help.
 
 use super::{
     context::{Cx, clean, folder},
     failure::{Doing, Outcome},
     logical,
     mounts::{self, Column, DETAILED, Making, Tunable, text},
+    simulate::Simulate,
 };
 use crate::client::Request;
 use clap::{Args, Subcommand};
@@ -25,6 +26,7 @@ enum Command {
     Move(Move),
     Tune(Tune),
     Help(Help),
+    Simulate(Simulate),
 }
 
 /// Enable a method.
@@ -84,6 +86,7 @@ impl Auth {
             Command::List(command) => command.run(cx).await,
             Command::Move(command) => mounts::remount(cx, "auth method", &command.source, &command.destination).await,
             Command::Tune(command) => command.run(cx).await,
+            Command::Simulate(command) => command.run(cx).await,
             Command::Help(command) => logical::help(cx, &format!("auth/{}/", clean(&command.path))).await,
         }
     }

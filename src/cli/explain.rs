@@ -134,11 +134,13 @@ fn from_audit(file: &str, id: &str) -> Outcome<Value> {
     Err(Failure::Remote(format!("no request {id} in \"{file}\"")))
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+/// A text of an answer; empty if it is none.
+pub fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
-fn list(value: &Value) -> String {
+/// The texts of a list.
+pub fn list(value: &Value) -> String {
     let words: Vec<&str> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     words.join(", ")
 }
@@ -221,7 +223,8 @@ fn parameter(of: &Value, lines: &mut Vec<String>) {
     }
 }
 
-fn rule(words: &str, rule: &Value, lines: &mut Vec<String>) {
+/// Lines about a rule, if there is one.
+pub fn rule(words: &str, rule: &Value, lines: &mut Vec<String>) {
     if !rule.is_object() {
         return;
     }
@@ -231,6 +234,7 @@ fn rule(words: &str, rule: &Value, lines: &mut Vec<String>) {
     lines.extend(rule["origins"].as_array().into_iter().flatten().map(|place| format!("    {}", at(place))));
 }
 
-fn at(place: &Value) -> String {
+/// Where a rule stands.
+pub fn at(place: &Value) -> String {
     format!("policy {}, line {}: path \"{}\"", text(place, "policy"), place["line"], text(place, "path"))
 }

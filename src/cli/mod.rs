@@ -27,6 +27,7 @@ mod policy;
 mod run;
 mod secrets;
 mod server;
+mod simulate;
 mod status;
 mod table;
 mod template;

@@ -400,6 +400,32 @@ fn a_login_in_a_browser_ends_in_a_token() {
 }
 
 #[test]
+fn a_simulated_login_is_told_and_its_end_is_the_exit_code() {
+    let fails = json!({"data": {"admitted": false, "reasons": ["it has expired ('exp')"], "role": "ci"}});
+    let origin = json!({"policy": "ci", "path": "kv/{{identity.entity.name}}", "line": 3});
+    let passes = json!({"data": {"admitted": true, "reasons": [], "display_name": "jwt-web", "entity": {"is_new": true},
+        "token_policies": ["default"], "missing_policies": ["gone"], "token_type": "batch", "token_ttl": 60, "token_max_ttl": 90,
+        "templated_rules": [{"path": "kv/e", "capabilities": ["read"], "origins": [origin]}]}});
+    let mut bench = Bench::new(&[("PUT /v1/auth/ci/simulate", 200, fails), ("PUT /v1/auth/jwt/simulate", 200, passes)]);
+    let ran = bench.run("auth simulate ci/ role=ci claims={}");
+    assert_eq!((ran.code, ran.out.as_str()), (2, "The login would fail:\n  * it has expired ('exp')\n"), "{}", ran.err);
+    assert_eq!(bench.asked(), [r#"PUT /v1/auth/ci/simulate {"claims":"{}","role":"ci"}"#]);
+    let ran = bench.run("auth simulate jwt role=ci claims={}");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for line in [
+        "as jwt-web",
+        "entity: a new one",
+        "policies that do not exist: gone",
+        "\"kv/e\" gives read",
+        "policy ci, line 3",
+    ] {
+        assert!(ran.out.contains(line), "{line}: {}", ran.out);
+    }
+    assert_eq!(bench.run("auth simulate -format=json jwt role=ci claims={}").code, 0);
+    assert_eq!(bench.run("auth simulate none role=ci").code, 2);
+}
+
+#[test]
 fn a_wrong_token_is_not_kept_and_token_only_keeps_none() {
     let mut bench = Bench::new(&[("GET /v1/auth/token/lookup-self", 403, json!({"errors": ["permission denied"]}))]);
     assert_eq!(bench.run("login hvs.wrong").code, 2);

@@ -47,6 +47,7 @@ mod pki_requests;
 mod policies;
 mod scale;
 mod seal;
+mod simulate;
 mod status;
 mod store_files;
 mod tokens;

@@ -75,7 +75,8 @@ async fn admitted(cx: &Cx<Cert>, role: &Role, shown: &ClientCert) -> Result<Opti
 /// # Errors
 /// [`Error::Unavailable`] where the responder that must be asked does not answer; when what the role trusts, or a list, cannot be read.
 pub async fn judged(cx: &Cx<Cert>, role: &Role, shown: &ClientCert) -> Result<Result<Certificate, &'static str>> {
-    let no_path = "no chain leads from it to a certificate that the role trusts, or a part of the chain is out of its time";
+    let no_path =
+        "no chain leads from it to a certificate that the role trusts, or a part of the chain is out of its time";
     let Some(path) = path(role, shown, cx)? else { return Ok(Err(no_path)) };
     let [own, above @ ..] = path.as_slice() else { return Ok(Err(no_path)) };
     if !bounds::fits(role, own) {

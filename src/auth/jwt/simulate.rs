@@ -53,7 +53,9 @@ async fn judge(cx: &Cx<Jwt>, config: &Config, role: &Role, p: Question) -> Resul
             return Err(Error::invalid("only one of 'jwt' and 'claims' can be given"));
         }
         (Some(_), _) if in_browsers => {
-            return Ok(Err(vec!["the role is for browsers ('role_type' is 'oidc'), which bring no token: ask with 'claims'".into()]));
+            return Ok(Err(vec![
+                "the role is for browsers ('role_type' is 'oidc'), which bring no token: ask with 'claims'".into(),
+            ]));
         }
         (Some(jwt), _) => match keys::verified(cx, config, jwt.reveal()).await {
             Ok(claims) => claims,

@@ -37,12 +37,8 @@ async fn simulate(cx: Cx<Kubernetes>, p: Question) -> Result<Reply> {
     let role: Option<Role> = cx.get(&role::key(&name))?;
     let role = role.ok_or_else(|| Error::invalid(format!("there is no role \"{name}\"")))?;
     let uid = p.service_account_uid.filter(|uid| !uid.is_empty()).unwrap_or_else(|| "unknown".to_owned());
-    let account = Account {
-        uid,
-        name: p.service_account_name,
-        namespace: p.service_account_namespace,
-        secret: String::new(),
-    };
+    let account =
+        Account { uid, name: p.service_account_name, namespace: p.service_account_namespace, secret: String::new() };
     let mut against: Vec<String> = role.rules.against(p.remote_address).into_iter().collect();
     if !account.is_whole() {
         against.push("the account has no name, no namespace, or one that is too long".into());

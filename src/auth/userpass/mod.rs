@@ -25,7 +25,10 @@ impl Engine for Userpass {
     const TYPE: &'static str = "userpass";
 
     fn routes() -> Routes<Self> {
-        Routes::new("Login with a user name and a password.").and(users::routes).and(login::routes).and(simulate::routes)
+        Routes::new("Login with a user name and a password.")
+            .and(users::routes)
+            .and(login::routes)
+            .and(simulate::routes)
     }
 
     fn open(_: &Mount, _: &View) -> Result<Self> {

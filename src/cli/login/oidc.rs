@@ -110,7 +110,8 @@ pub async fn login(cx: &mut Cx<'_, '_>, mount: &str, data: Map<String, Value>) -
 
 /// The state within the address of the issuer, which is an address that a browser may be given.
 fn state_of(url: &str) -> Outcome<Secret<String>> {
-    let wrong = || Failure::Remote(format!("{DOING}: the server sent no address to log in at; see the role's settings"));
+    let wrong =
+        || Failure::Remote(format!("{DOING}: the server sent no address to log in at; see the role's settings"));
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).ok_or_else(wrong)?;
     if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(wrong());
@@ -170,7 +171,14 @@ mod tests {
 
     #[test]
     fn only_an_address_of_the_web_is_given_to_a_browser() {
-        for url in ["", "file:///etc/passwd?state=x", "-x?state=x", "https://i.test/a", "https://i.test/?state=", "http://i.test/a b?state=x"] {
+        for url in [
+            "",
+            "file:///etc/passwd?state=x",
+            "-x?state=x",
+            "https://i.test/a",
+            "https://i.test/?state=",
+            "http://i.test/a b?state=x",
+        ] {
             assert!(state_of(url).is_err(), "{url}");
         }
         assert_eq!(state_of("https://i.test/auth?a=b&state=x%2By").unwrap().reveal(), "x+y");
