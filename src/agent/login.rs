@@ -105,7 +105,9 @@ impl Login {
         loop {
             match self.attempt().await {
                 Ok(token) => return Ok(token),
-                Err(failure) if self.config.exit_on_err => return Err(format!("login failed: {failure}")),
+                Err(failure) if self.config.exit_on_err || self.is_final(&failure) => {
+                    return Err(format!("login failed: {failure}"));
+                }
                 Err(failure) => {
                     let wait = backoff.next(&*self.rng);
                     warn!(error = %failure, wait_seconds = wait.as_secs_f32(), "login failed");
@@ -113,6 +115,11 @@ impl Login {
                 }
             }
         }
+    }
+
+    /// Whether another attempt would be the same: a token that was given once and for all, and that the server does not take.
+    fn is_final(&self, failure: &Failure) -> bool {
+        matches!(self.config.method, Method::Token(_)) && failure.is_refusal()
     }
 
     async fn attempt(&mut self) -> Result<Token, Failure> {

@@ -114,6 +114,11 @@ class TestEntrypoint(unittest.TestCase):
         done = self.direct("run", "-env", "P=kv/none#password", "--", "sh", "-c", "echo started")
         self.assertEqual((done.stdout, done.returncode), ("", 1))
         self.assertNotIn("s3cret", done.stderr)
+        # Nor does a token that is none keep it waiting.
+        done = run(harness.binary(), "run", "-env", "P=kv/web#password", "--", "sh", "-c", "echo started", VAULT_ADDR=self.server.url,
+                   VAULT_TOKEN="hvs.of-nobody")
+        self.assertEqual((done.stdout, done.returncode), ("", 1))
+        self.assertIn("login failed", done.stderr)
 
     def test_a_template_is_rendered_once_or_only_shown(self):
         source, place = self.path / "t.ctmpl", self.path / "out"
