@@ -48,8 +48,9 @@ pub fn make(vault: &Vault, recorded: &Recorded, login: Login) -> Result<Made> {
         Some(resumed) => (entry_of(vault, &resumed.mount_accessor)?.mount.clone(), resumed.path.clone()),
         None => (here.clone(), recorded.inbound.path.as_str().to_owned()),
     };
-    let now = vault.clock.now();
     let Plan { mut token, standing, mut rows, warnings } = plan(vault, &mount, path.clone(), &login)?;
+    // The plan's own moment: by any later one the token would have lived already.
+    let now = token.created;
     let from_token_engine = mount.kind == "token";
     if !from_token_engine
         && resumed.is_none()
