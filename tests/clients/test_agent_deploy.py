@@ -1,6 +1,5 @@
 """The pieces in deploy/, each looked at by what will read it, as far as it is here."""
 
-import importlib.util
 import pathlib
 import shutil
 import subprocess
@@ -48,19 +47,6 @@ class TestDeploy(unittest.TestCase):
 
         for path in sorted((DEPLOY / "nomad").glob("*.hcl")):
             self.assertIn("job", hcl.loads(path.read_text()), path)
-
-    @unittest.skipUnless(shutil.which("ansible-playbook"), "no ansible-playbook")
-    def test_the_role_is_right(self):
-        done = run("ansible-playbook", "--syntax-check", "-i", "localhost,", str(DEPLOY / "ansible/site.yml"),
-                   ANSIBLE_ROLES_PATH=str(DEPLOY / "ansible/roles"))
-        self.assertEqual(done.returncode, 0, done.stderr)
-
-    @unittest.skipUnless(importlib.util.find_spec("yaml"), "no YAML reader")
-    def test_the_role_is_yaml(self):
-        import yaml
-
-        for path in sorted((DEPLOY / "ansible").rglob("*.yml")):
-            self.assertTrue(yaml.safe_load(path.read_text()), path)
 
 
 class TestEntrypoint(unittest.TestCase):
