@@ -2,17 +2,46 @@
 like them), and with the signed token that a platform puts into a file."""
 
 import base64
+import http.server
 import json
 import shutil
 import subprocess
+import threading
 import time
 import unittest
 
 import hvac
 
+import issuer
 from harness import Server, binary, clean_environment
 
 OPENSSL = shutil.which("openssl")
+
+
+def openssl(folder, *words):
+    subprocess.run([OPENSSL, *words], check=True, stdin=subprocess.DEVNULL, capture_output=True, cwd=folder)
+
+
+def key(folder):
+    """Makes the key of an issuer of tokens: jwt.key, jwt.pub."""
+    openssl(folder, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "jwt.key")
+    openssl(folder, "ec", "-in", "jwt.key", "-pubout", "-out", "jwt.pub")
+
+
+def signed(folder, claims):
+    """A JWT by ES256: openssl signs in DER, a token has both numbers side by side (RFC 7518, section 3.4)."""
+    def packed(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    text = f"{packed(json.dumps({'alg': 'ES256', 'typ': 'JWT'}).encode())}.{packed(json.dumps(claims).encode())}"
+    (folder / "signed").write_text(text)
+    openssl(folder, "dgst", "-sha256", "-sign", "jwt.key", "-out", "signature", "signed")
+    der, numbers = (folder / "signature").read_bytes(), b""
+    at = 2
+    for _ in range(2):
+        length = der[at + 1]
+        numbers += der[at + 2:at + 2 + length].lstrip(b"\0").rjust(32, b"\0")
+        at += 2 + length
+    return f"{text}.{packed(numbers)}"
 
 
 @unittest.skipUnless(OPENSSL, "no openssl")
@@ -40,7 +69,7 @@ class Certificates(unittest.TestCase):
         return [str(file) for file in files], made
 
     def openssl(self, *words):
-        subprocess.run([OPENSSL, *words], check=True, stdin=subprocess.DEVNULL, capture_output=True, cwd=self.folder)
+        openssl(self.folder, *words)
 
     def client(self, files=None):
         return hvac.Client(url=self.server.url, verify=self.server.ca, cert=tuple(files) if files else None)
@@ -132,8 +161,7 @@ class Certificates(unittest.TestCase):
         self.assertEqual((text, done.returncode), (None, 1), done.stderr)
 
     def test_the_agent_logs_in_with_the_token_of_a_file(self):
-        self.openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "jwt.key")
-        self.openssl("ec", "-in", "jwt.key", "-pubout", "-out", "jwt.pub")
+        key(self.folder)
         must = self.server.must
         must("POST", "sys/auth/jwt", {"type": "jwt"})
         must("PUT", "auth/jwt/config", {"jwt_validation_pubkeys": [(self.folder / "jwt.pub").read_text()]})
@@ -141,26 +169,141 @@ class Certificates(unittest.TestCase):
         must("PUT", "auth/jwt/role/job", role)
         file = self.folder / "token"
         for audience, ends in (("warifu", 0), ("another", 1)):
-            file.write_text(self.signed({"sub": "job-7", "aud": audience, "iat": int(time.time()), "exp": int(time.time()) + 600}))
+            file.write_text(signed(self.folder, {"sub": "job-7", "aud": audience, "iat": int(time.time()), "exp": int(time.time()) + 600}))
             method = f'method "jwt" {{ config {{ role = "job" path = "{file}" }} exit_on_err = true }}'
             text, done = self.rendered(method, self.WHO)
             self.assertEqual((text, done.returncode), ("jwt-job-7" if ends == 0 else None, ends), done.stderr)
             self.assertFalse(file.exists(), "what was read is removed, as vault-agent does")
 
-    def signed(self, claims):
-        """A JWT by ES256: openssl signs in DER, a token has both numbers side by side (RFC 7518, section 3.4)."""
-        def packed(data):
-            return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-        text = f"{packed(json.dumps({'alg': 'ES256', 'typ': 'JWT'}).encode())}.{packed(json.dumps(claims).encode())}"
-        (self.folder / "signed").write_text(text)
-        self.openssl("dgst", "-sha256", "-sign", "jwt.key", "-out", "signature", "signed")
-        der, numbers = (self.folder / "signature").read_bytes(), b""
-        at = 2
-        for _ in range(2):
-            length = der[at + 1]
-            numbers += der[at + 2:at + 2 + length].lstrip(b"\0").rjust(32, b"\0")
-            at += 2 + length
-        return f"{text}.{packed(numbers)}"
+
+class Cluster:
+    """What a Kubernetes API server answers to a TokenReview: it vouches for the tokens that it knows."""
+
+    def __init__(self, accounts):
+        cluster, self.asked = self, []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                spec = json.loads(self.rfile.read(int(self.headers["content-length"])))["spec"]
+                cluster.asked.append((self.path, self.headers["authorization"]))
+                found = accounts.get(spec["token"])
+                status = {"authenticated": False}
+                if found:
+                    namespace, name = found
+                    user = {"username": f"system:serviceaccount:{namespace}:{name}", "uid": f"uid-of-{name}", "groups": []}
+                    status = {"authenticated": True, "user": user, "audiences": spec.get("audiences", [])}
+                body = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": status}).encode()
+                self.send_response(201)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+class ByHvac(unittest.TestCase):
+    """The methods that need no handshake of their own, by hvac: each with what is right, and with each half of it wrong."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.stop)
+
+    def client(self):
+        return hvac.Client(url=self.server.url)
+
+    def enable(self, kind):
+        self.server.must("POST", f"sys/auth/{kind}", {"type": kind})
+
+    def refused(self, login, *words, **more):
+        with self.assertRaises((hvac.exceptions.InvalidRequest, hvac.exceptions.Forbidden)):
+            login(*words, **more)
+
+    def who(self, client):
+        self.assertTrue(client.is_authenticated())
+        return client.auth.token.lookup_self()["data"]["display_name"]
+
+    def test_approle(self):
+        self.enable("approle")
+        role_id, secret_id = self.server.role("approle", "web", token_policies="default", secret_id_num_uses=1)
+        client = self.client()
+        self.refused(client.auth.approle.login, role_id=role_id, secret_id="wrong")
+        self.refused(client.auth.approle.login, role_id="wrong", secret_id=secret_id)
+        self.refused(client.auth.approle.login, role_id=role_id)
+        client.auth.approle.login(role_id=role_id, secret_id=secret_id)
+        self.assertEqual(self.who(client), "approle")
+        self.refused(self.client().auth.approle.login, role_id=role_id, secret_id=secret_id)
+
+    def test_userpass(self):
+        self.enable("userpass")
+        self.server.must("POST", "auth/userpass/users/anna", {"password": "right", "token_policies": "default"})
+        client = self.client()
+        self.refused(client.auth.userpass.login, "anna", "wrong")
+        self.refused(client.auth.userpass.login, "ben", "right")
+        client.auth.userpass.login("Anna", "right")
+        self.assertEqual(self.who(client), "userpass-anna")
+
+    @unittest.skipIf(issuer.MISSING, issuer.MISSING)
+    def test_jwt(self):
+        self.enable("jwt")
+        provider = issuer.Issuer(self.server.path)
+        self.addCleanup(provider.stop)
+        self.server.must("POST", "auth/jwt/config", {"oidc_discovery_url": provider.url, "bound_issuer": provider.url})
+        role = {"role_type": "jwt", "user_claim": "sub", "bound_audiences": "hosts", "token_policies": "default"}
+        self.server.must("POST", "auth/jwt/role/host", role)
+        client = self.client()
+        good = provider.job(sub="web-1", aud="hosts")
+        self.refused(client.auth.jwt.jwt_login, "host", provider.job(sub="web-1", aud="others"))
+        self.refused(client.auth.jwt.jwt_login, "host", good.rsplit(".", 1)[0] + ".AAAA")
+        self.refused(client.auth.jwt.jwt_login, "nobody", good)
+        provider.clock(-3600)
+        self.refused(client.auth.jwt.jwt_login, "host", provider.job(sub="web-1", aud="hosts"))
+        client.auth.jwt.jwt_login("host", good)
+        self.assertEqual(self.who(client), "jwt-web-1")
+
+    @unittest.skipUnless(OPENSSL, "no openssl")
+    def test_kubernetes(self):
+        self.enable("kubernetes")
+        keys = self.server.path / "kubernetes"
+        keys.mkdir()
+        key(keys)
+        # hvac takes a key as a certificate only.
+        openssl(keys, "req", "-x509", "-new", "-key", "jwt.key", "-subj", "/CN=cluster", "-days", "1", "-out", "jwt.crt")
+        now = int(time.time())
+
+        def token(namespace, name):
+            account = {"namespace": namespace, "serviceaccount": {"name": name, "uid": f"uid-of-{name}"}}
+            return signed(keys, {"iss": "kubernetes/serviceaccount", "iat": now, "exp": now + 600, "kubernetes.io": account})
+
+        good, stranger, other = token("prod", "web"), token("prod", "web"), token("dev", "web")
+        cluster = Cluster({good: ("prod", "web"), other: ("dev", "web")})
+        self.addCleanup(cluster.stop)
+        client = self.client()
+        client.token = self.server.root
+        client.auth.kubernetes.configure(
+            kubernetes_host=cluster.url, token_reviewer_jwt="of the reviewer", pem_keys=[(keys / "jwt.crt").read_text()],
+        )
+        client.auth.kubernetes.create_role(
+            "web", bound_service_account_names="web", bound_service_account_namespaces="prod", policies=["default"],
+        )
+        client = self.client()
+        self.refused(client.auth.kubernetes.login, "web", stranger)
+        self.refused(client.auth.kubernetes.login, "web", other)
+        self.refused(client.auth.kubernetes.login, "nobody", good)
+        client.auth.kubernetes.login("web", good)
+        self.assertEqual(self.who(client), "kubernetes-prod-web")
+        self.assertEqual(set(cluster.asked), {("/apis/authentication.k8s.io/v1/tokenreviews", "Bearer of the reviewer")})
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import threading
 import unittest
 import urllib.parse
 
+import hvac
+
 import issuer
 import webdriver
 from harness import Server, binary, clean_environment, eventually
@@ -199,6 +201,22 @@ class InABrowser(unittest.TestCase):
         auth = self.server.must("GET", ask + "of+this+test", token=None).json["auth"]
         self.assertEqual(auth["metadata"], {"name": "Anna", "role": "people"})
         self.assertEqual(self.server.call("GET", ask + "of+this+test", token=None).status, 400)
+
+    def test_hvac_begins_and_ends_a_login(self):
+        self.configure(oidc_response_mode="form_post")
+        self.addCleanup(self.configure)
+        client = hvac.Client(url=self.server.url)
+        place = self.server.url + AT_SERVER
+        url = client.auth.oidc.oidc_authorization_url_request(role="people", redirect_uri=place)["data"]["auth_url"]
+        with self.assertRaises(hvac.exceptions.InvalidRequest):
+            client.auth.oidc.oidc_callback(of(url, "state"), of(url, "nonce"), "a guess")
+        self.person(url)
+        self.browser.shows("This window can be closed")
+        # The code waits at the server: hvac is given none.
+        with self.assertRaises(hvac.exceptions.InvalidRequest):
+            client.auth.oidc.oidc_callback("another", of(url, "nonce"), "")
+        client.token = client.auth.oidc.oidc_callback(of(url, "state"), of(url, "nonce"), "")["auth"]["client_token"]
+        self.assertEqual(client.auth.token.lookup_self()["data"]["display_name"], "oidc-anna")
 
     def test_the_program_takes_a_form_too(self):
         self.configure(oidc_response_mode="form_post")
