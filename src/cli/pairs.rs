@@ -36,6 +36,13 @@ pub fn object(args: &[String], stdin: &mut dyn Read) -> Outcome<Map<String, Valu
     Ok(map)
 }
 
+/// Takes white space off the ends of a text: a token's file ends in a newline, which is no part of the token.
+pub fn trim(map: &mut Map<String, Value>, key: &str) {
+    if let Some(Value::String(text)) = map.get_mut(key) {
+        *text = text.trim().to_owned();
+    }
+}
+
 /// Reads `k=v` arguments as they stand, for flags such as `-options`.
 pub fn plain(args: &[String]) -> Outcome<Map<String, Value>> {
     let mut map = Map::new();

@@ -25,7 +25,8 @@ pub struct Simulate {
 impl Simulate {
     /// Ends with 2 where the login would fail.
     pub async fn run(self, cx: &mut Cx<'_, '_>) -> Outcome {
-        let data = pairs::object(&self.data, cx.world.stdin)?;
+        let mut data = pairs::object(&self.data, cx.world.stdin)?;
+        pairs::trim(&mut data, "jwt");
         let request = Request::write(&format!("auth/{}/simulate", clean(&self.path))).json(&data)?;
         let reply = cx.send(request).await.doing("Error simulating the login")?;
         if cx.is_table() && cx.globals.field.is_none() && reply.wrap_info.is_none() {

@@ -400,6 +400,42 @@ fn a_login_in_a_browser_ends_in_a_token() {
 }
 
 #[test]
+fn a_login_that_waits_for_a_second_factor_asks_for_its_code() {
+    let any = json!({"any": [{"type": "totp", "id": "m1", "uses_passcode": true, "name": ""}]});
+    let needs = |constraints: Value| json!({"auth": {"client_token": "", "mfa_requirement": {"mfa_request_id": "r1", "mfa_constraints": constraints}}});
+    let done = json!({"auth": {"client_token": "hvs.new", "accessor": "acc"}});
+    let login = "PUT /v1/auth/userpass/login/anna";
+    let bench = |constraints| {
+        let mut bench =
+            Bench::new(&[(login, 200, needs(constraints)), ("PUT /v1/sys/mfa/validate", 200, done.clone())]);
+        bench.answers = vec!["123456".into()];
+        bench
+    };
+    // Two factors, or nobody to ask: what is to be written, and where.
+    for (constraints, flag) in [(json!({"a": any, "b": any}), ""), (json!({"a": any}), "-non-interactive")] {
+        let mut bench = bench(constraints);
+        let ran = bench.run(&format!("login -method=userpass {flag} username=anna password=p"));
+        assert_eq!((ran.code, bench.asked().len()), (2, 1), "{}", ran.err);
+        assert!(ran.err.contains("mfa_request_id=r1"), "{}", ran.err);
+    }
+    let mut bench = bench(json!({"a": any}));
+    let ran = bench.run("login -method=userpass username=anna password=p");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(bench.asked()[1], r#"PUT /v1/sys/mfa/validate {"mfa_payload":{"m1":["123456"]},"mfa_request_id":"r1"}"#);
+    assert_eq!(std::fs::read_to_string(bench.home.path().join(".vault-token")).unwrap(), "hvs.new");
+}
+
+#[test]
+fn the_end_of_a_tokens_file_is_no_part_of_the_token() {
+    let mut bench = Bench::new(&[("PUT /v1/auth/jwt/login", 200, json!({"auth": {"client_token": "hvs.new"}}))]);
+    let file = bench.home.path().join("token");
+    std::fs::write(&file, "a.b.c\n").unwrap();
+    let ran = bench.run(&format!("login -method=jwt role=r jwt=@{}", file.display()));
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(bench.asked(), [r#"PUT /v1/auth/jwt/login {"jwt":"a.b.c","role":"r"}"#]);
+}
+
+#[test]
 fn a_simulated_login_is_told_and_its_end_is_the_exit_code() {
     let fails = json!({"data": {"admitted": false, "reasons": ["it has expired ('exp')"], "role": "ci"}});
     let origin = json!({"policy": "ci", "path": "kv/{{identity.entity.name}}", "line": 3});

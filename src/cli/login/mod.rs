@@ -47,6 +47,7 @@ impl Login {
         // A new login does not lean on an old token.
         cx.use_token(None)?;
         let reply = if self.method == "token" { self.by_token(cx).await? } else { self.by_method(cx).await? };
+        let reply = second_factor(cx, reply).await?;
         let Some(auth) = &reply.auth else {
             // A wrapped login is for whoever unwraps it.
             return if reply.wrap_info.is_some() {
@@ -55,12 +56,6 @@ impl Login {
                 Err(Failure::Remote("Error authenticating: the server sent no token".into()))
             };
         };
-        if !auth.mfa_requirement.is_null() && auth.client_token.reveal().is_empty() {
-            let id = auth.mfa_requirement.get("mfa_request_id").and_then(Value::as_str).unwrap_or_default();
-            return Err(Failure::Remote(format!(
-                "A second factor is required: write mfa_request_id={id} and mfa_payload to sys/mfa/validate"
-            )));
-        }
         if !self.no_store {
             self.keep(cx, &auth.client_token)?;
         }
@@ -129,6 +124,7 @@ impl Login {
         let mount = data.remove("mount").and_then(|mount| mount.as_str().map(str::to_owned));
         let mount = self.path.clone().or(mount).unwrap_or_else(|| self.method.clone());
         let mount = clean(&mount).to_owned();
+        pairs::trim(&mut data, "jwt");
         let path = match self.method.as_str() {
             "oidc" => return oidc::login(cx, &mount, data).await,
             "userpass" | "ldap" | "okta" | "radius" => {
@@ -168,6 +164,26 @@ impl Login {
         }
         Ok(())
     }
+}
+
+/// Asks for the code of a login that waits for one. Where several would be needed, or nobody may be asked, it is said how to go on.
+async fn second_factor(cx: &mut Cx<'_, '_>, reply: Reply) -> Outcome<Reply> {
+    let waits = |auth: &&Auth| !auth.mfa_requirement.is_null() && auth.client_token.reveal().is_empty();
+    let Some(auth) = reply.auth.as_ref().filter(waits) else { return Ok(reply) };
+    let needs = &auth.mfa_requirement;
+    let id = needs["mfa_request_id"].as_str().unwrap_or_default();
+    let constraints: Vec<&Value> = needs["mfa_constraints"].as_object().into_iter().flat_map(Map::values).collect();
+    let methods: Vec<&Value> = constraints.iter().filter_map(|any| any["any"].as_array()).flatten().collect();
+    let ([_], [method], false) = (constraints.as_slice(), methods.as_slice(), cx.globals.non_interactive) else {
+        return Err(Failure::Remote(format!(
+            "A second factor is required: write mfa_request_id={id} and mfa_payload to sys/mfa/validate"
+        )));
+    };
+    let (name, kind) = (method["id"].as_str().unwrap_or_default(), method["type"].as_str().unwrap_or_default());
+    let passcode = cx.hidden(&format!("Passcode of the {kind} method {name}"))?;
+    let body = json!({"mfa_request_id": id, "mfa_payload": {name: [passcode.reveal()]}});
+    let request = Request::write("sys/mfa/validate").without_token().json(&body)?;
+    cx.send(request).await.doing("Error authenticating")
 }
 
 /// Print what the client holds.
