@@ -134,6 +134,16 @@ class Certificates(unittest.TestCase):
             client.auth.token.renew_self()
         self.login(self.issued("web-3")[0])
 
+    def test_the_command_line_logs_in_with_its_certificate(self):
+        (certificate, key), _ = self.issued("web-5")
+        flags = [f"-client-cert={certificate}", f"-client-key={key}"]
+        self.assertEqual(command(self.server, "cert", "name=web", *flags)[0], "cert-web")
+        self.assertEqual(command(self.server, "cert", *flags)[0], "cert-web")
+        for words in (["name=none", *flags], ["name=web"]):
+            name, told = command(self.server, "cert", *words)
+            self.assertIsNone(name)
+            self.assertIn("Code: 400", told)
+
     def rendered(self, method, contents):
         """What the agent renders once it has logged in like this, and how it ended."""
         out = self.folder / "rendered"
@@ -174,6 +184,18 @@ class Certificates(unittest.TestCase):
             text, done = self.rendered(method, self.WHO)
             self.assertEqual((text, done.returncode), ("jwt-job-7" if ends == 0 else None, ends), done.stderr)
             self.assertFalse(file.exists(), "what was read is removed, as vault-agent does")
+
+
+def command(server, method, *words, stdin=None):
+    """`warifu login`; the name that it got, or None, and all that it printed."""
+    done = subprocess.run(
+        [binary(), "login", f"-method={method}", "-non-interactive", "-no-store", "-format=json", *words], input=stdin or "", timeout=60,
+        capture_output=True, text=True, env=clean_environment(VAULT_ADDR=server.url, **({"VAULT_CACERT": server.ca} if server.ca else {})),
+    )
+    if done.returncode:
+        return None, done.stdout + done.stderr
+    token = json.loads(done.stdout)["auth"]["client_token"]
+    return server.must("GET", "auth/token/lookup-self", token=token).data["display_name"], done.stderr
 
 
 class Cluster:
@@ -243,6 +265,9 @@ class ByHvac(unittest.TestCase):
         self.refused(client.auth.approle.login, role_id=role_id)
         client.auth.approle.login(role_id=role_id, secret_id=secret_id)
         self.assertEqual(self.who(client), "approle")
+        self.assertIn("Code: 400", command(self.server, "approle", f"role_id={role_id}", f"secret_id={secret_id}")[1])
+        secret_id = self.server.must("POST", "auth/approle/role/web/secret-id", {}).data["secret_id"]
+        self.assertEqual(command(self.server, "approle", f"role_id={role_id}", "secret_id=-", stdin=secret_id)[0], "approle")
         self.refused(self.client().auth.approle.login, role_id=role_id, secret_id=secret_id)
 
     def test_userpass(self):
@@ -253,6 +278,14 @@ class ByHvac(unittest.TestCase):
         self.refused(client.auth.userpass.login, "ben", "right")
         client.auth.userpass.login("Anna", "right")
         self.assertEqual(self.who(client), "userpass-anna")
+        self.assertEqual(command(self.server, "userpass", "username=anna", "password=-", stdin="right")[0], "userpass-anna")
+        for words in (["username=anna", "password=wrong"], ["username=anna"]):
+            name, told = command(self.server, "userpass", *words)
+            self.assertIsNone(name)
+            self.assertNotIn("wrong", told)
+        # A token is looked at before it is taken for one.
+        self.assertEqual(command(self.server, "token", "-", stdin=client.token)[0], "userpass-anna")
+        self.assertIn("Code: 403", command(self.server, "token", "hvs.wrong")[1])
 
     @unittest.skipIf(issuer.MISSING, issuer.MISSING)
     def test_jwt(self):
@@ -271,6 +304,8 @@ class ByHvac(unittest.TestCase):
         self.refused(client.auth.jwt.jwt_login, "host", provider.job(sub="web-1", aud="hosts"))
         client.auth.jwt.jwt_login("host", good)
         self.assertEqual(self.who(client), "jwt-web-1")
+        self.assertEqual(command(self.server, "jwt", "role=host", "jwt=-", stdin=f"{good}\n")[0], "jwt-web-1")
+        self.assertIn("Code: 400", command(self.server, "jwt", "role=nobody", f"jwt={good}")[1])
 
     @unittest.skipUnless(OPENSSL, "no openssl")
     def test_kubernetes(self):
@@ -303,6 +338,8 @@ class ByHvac(unittest.TestCase):
         self.refused(client.auth.kubernetes.login, "nobody", good)
         client.auth.kubernetes.login("web", good)
         self.assertEqual(self.who(client), "kubernetes-prod-web")
+        self.assertEqual(command(self.server, "kubernetes", "role=web", "jwt=-", stdin=good)[0], "kubernetes-prod-web")
+        self.assertIn("Code: 400", command(self.server, "kubernetes", "role=web", f"jwt={stranger}")[1])
         self.assertEqual(set(cluster.asked), {("/apis/authentication.k8s.io/v1/tokenreviews", "Bearer of the reviewer")})
 
 
