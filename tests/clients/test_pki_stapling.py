@@ -1,9 +1,10 @@
-"""nginx staples what our responder says of its certificate: good, and nothing any more once it is revoked."""
+"""nginx asks our responder: about its own certificate, to staple the answer, and about those of its clients."""
 
 import base64
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import unittest
 
@@ -151,6 +152,27 @@ http {{
         chain = self.ca.write("staple-chain.pem", made + "\n" + self.ca.between.read_text())
         self.start(self.leaf._replace(serial=serial(file), certificate=file, key=key, chain=chain))
         self.stapled("good")
+
+    def test_a_client_whose_certificate_is_revoked_is_turned_away(self):
+        self.start(self.leaf, f"""ssl_verify_client on;
+        ssl_client_certificate {self.ca.files["root"]};
+        ssl_verify_depth 3;
+        ssl_ocsp leaf;""")
+
+        def ask(client):
+            context = ssl.create_default_context(cafile=self.ca.files["root"])
+            if client:
+                context.load_cert_chain(client.chain, client.key)
+            with socket.create_connection(("127.0.0.1", self.port), 10) as plain:
+                with context.wrap_socket(plain, server_hostname=NAME) as connection:
+                    connection.sendall(f"GET / HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
+                    return connection.makefile("rb").read().split(b" ")[1]
+
+        good, gone = (self.ca.issue("web", name, common_name=f"{name}.a.test") for name in ["good", "gone"])
+        self.assertEqual((ask(good), ask(gone), ask(None)), (b"200", b"200", b"400"), self.log())
+        self.ca.revoke(gone.serial)
+        self.assertEqual((ask(good), ask(gone)), (b"200", b"400"), self.log())
+        self.assertIn("certificate revoked", self.log())
 
 
 if __name__ == "__main__":
