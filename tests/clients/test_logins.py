@@ -1,19 +1,27 @@
-"""Logins with what a workload has already: by hvac and by the agent, with certificates of our own CA (and those that only look
-like them), and with the signed token that a platform puts into a file."""
+"""Logins with what a workload or a person has already: by hvac, by the command line and by the agent, with certificates of our own CA (and
+those that only look like them), with the signed token that a platform puts into a file, and at a terminal."""
 
 import base64
+import hmac
 import http.server
 import json
+import os
+import pty
+import select
 import shutil
+import signal
+import struct
 import subprocess
+import termios
 import threading
 import time
 import unittest
+import urllib.parse
 
 import hvac
 
 import issuer
-from harness import Server, binary, clean_environment
+from harness import Server, binary, clean_environment, eventually
 
 OPENSSL = shutil.which("openssl")
 
@@ -341,6 +349,80 @@ class ByHvac(unittest.TestCase):
         self.assertEqual(command(self.server, "kubernetes", "role=web", "jwt=-", stdin=good)[0], "kubernetes-prod-web")
         self.assertIn("Code: 400", command(self.server, "kubernetes", "role=web", f"jwt={stranger}")[1])
         self.assertEqual(set(cluster.asked), {("/apis/authentication.k8s.io/v1/tokenreviews", "Bearer of the reviewer")})
+
+
+def typed(server, words, answers):
+    """`warifu login` at a terminal, where a person types these answers as they are asked for: the code, and all that the terminal showed."""
+    program, environment = binary(), clean_environment(VAULT_ADDR=server.url, HOME=str(server.path))
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(program, [program, "login", *words], environment)
+    shown = ""
+    try:
+        while True:
+            ready, _, _ = select.select([terminal], [], [], 60)
+            if not ready:
+                raise AssertionError(f"nothing more was shown after: {shown}")
+            try:
+                more = os.read(terminal, 4096)
+            except OSError:  # What Linux says once the other side is gone.
+                break
+            if not more:
+                break
+            shown += more.decode()
+            if answers and answers[0][0] in shown:
+                # A person is not so quick as to type before the terminal shows nothing any more.
+                eventually(lambda: not termios.tcgetattr(terminal)[3] & termios.ECHO)
+                os.write(terminal, f"{answers.pop(0)[1]}\n".encode())
+    finally:
+        os.close(terminal)
+        if answers:
+            os.kill(child, signal.SIGKILL)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return code, shown
+
+
+def totp(url):
+    """The code of this moment (RFC 6238)."""
+    text = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["secret"][0]
+    secret = base64.b32decode(text + "=" * (-len(text) % 8))
+    tag = hmac.new(secret, struct.pack(">Q", int(time.time()) // 30), "sha1").digest()
+    at = tag[-1] & 15
+    return f"{(struct.unpack('>I', tag[at:at + 4])[0] & 0x7FFFFFFF) % 1_000_000:06}"
+
+
+class AtATerminal(unittest.TestCase):
+    """A person types a password and the code of a second factor."""
+
+    def test_a_person_is_asked_for_both_and_neither_is_shown(self):
+        server = Server()
+        self.addCleanup(server.stop)
+        must = server.must
+        must("POST", "sys/auth/userpass", {"type": "userpass"})
+        must("POST", "auth/userpass/users/anna", {"password": "of anna", "token_policies": "default"})
+        entity = must("POST", "auth/userpass/login/anna", {"password": "of anna"}, token=None).json["auth"]["entity_id"]
+        method = must("POST", "identity/mfa/method/totp", {"issuer": "t"}).data["method_id"]
+        url = must("POST", "identity/mfa/method/totp/admin-generate", {"method_id": method, "entity_id": entity}).data["url"]
+        accessor = must("GET", "sys/auth").data["userpass/"]["accessor"]
+        must("POST", "identity/mfa/login-enforcement/all", {"mfa_method_ids": [method], "auth_method_accessors": [accessor]})
+        words = ["-method=userpass", "username=anna"]
+        kept = server.path / ".vault-token"
+
+        code, shown = typed(server, words, [("Password", "of anna"), ("Passcode", "000000")])
+        self.assertEqual((code, kept.exists()), (2, False), shown)
+        code, shown = typed(server, words, [("Password", "wrong one")])
+        self.assertEqual((code, kept.exists()), (2, False), shown)
+        self.assertNotIn("wrong one", shown)
+        passcode = totp(url)
+        code, shown = typed(server, words, [("Password", "of anna"), ("Passcode", passcode)])
+        self.assertEqual(code, 0, shown)
+        for secret in ("of anna", passcode):
+            self.assertNotIn(secret, shown)
+        self.assertIn("Success! You are now authenticated.", shown)
+        self.assertEqual(must("GET", "auth/token/lookup-self", token=kept.read_text()).data["display_name"], "userpass-anna")
+        # A code is good once.
+        code, shown = typed(server, words, [("Password", "of anna"), ("Passcode", passcode)])
+        self.assertEqual(code, 2, shown)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from harness import eventually, free_port
 DRIVER, CHROMIUM = shutil.which("chromedriver"), shutil.which("chromium")
 #: Why there is none, if so.
 MISSING = None if DRIVER and CHROMIUM else "no chromium, or no chromedriver"
+#: Seconds for what a browser does in one on a machine that is not busy.
+PATIENCE = 60
 #: The key under which the protocol names an element.
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
@@ -28,7 +30,7 @@ class Browser:
             [DRIVER, f"--port={self.port}"], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
         )
         self.session = ""
-        eventually(self._ready)
+        eventually(self._ready, PATIENCE)
         words = [
             "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
             "--disable-background-networking", "--disable-component-update", f"--user-data-dir={self.folder.name}/profile",
@@ -62,7 +64,7 @@ class Browser:
     def find(self, css):
         """The element, once it is there."""
         query = {"using": "css selector", "value": css}
-        found = eventually(lambda: self._call("POST", f"{self.session}/elements", query))
+        found = eventually(lambda: self._call("POST", f"{self.session}/elements", query), PATIENCE)
         return found[0][ELEMENT]
 
     def type(self, css, text):
@@ -79,7 +81,7 @@ class Browser:
     def shows(self, words):
         """Waits until the page says so."""
         try:
-            return eventually(lambda: words in self.text())
+            return eventually(lambda: words in self.text(), PATIENCE)
         except AssertionError:
             raise AssertionError(f"{self.url()} shows: {self.text()}") from None
 
