@@ -8,6 +8,7 @@ pub mod listener;
 mod public;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -33,7 +34,10 @@ impl Api {
 
     /// Answers one request, within the time that a request may take.
     pub async fn answer(self, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
-        let bound = connection.rules.max_request_duration;
+        let mut bound = connection.rules.max_request_duration;
+        if request.uri().path().strip_prefix("/v1/") == Some(WATCH) {
+            bound += Duration::from_secs(limits::WATCH_SECONDS);
+        }
         let response = match tokio::time::timeout(bound, self.route(request, &connection)).await {
             Ok(response) => response,
             Err(_) => encode::error(&Error::Unavailable("the request took too long".into())),
@@ -114,8 +118,8 @@ impl Api {
 
     async fn run(&self, inbound: Inbound) -> Response<Body> {
         let head = inbound.head;
-        let reads = matches!(inbound.operation, Operation::Read | Operation::List) && inbound.wrap_ttl.is_none();
-        let answered = if reads {
+        let reads = matches!(inbound.operation, Operation::Read | Operation::List) || inbound.path.as_str() == WATCH;
+        let answered = if reads && inbound.wrap_ttl.is_none() {
             self.node.handle(inbound).await
         } else {
             // A client that goes away does not stop half-way what changes something: caches follow their commit.
@@ -137,6 +141,9 @@ impl Api {
         }
     }
 }
+
+/// Where a request waits: it may take as much longer as it waits at most, and ends with its client.
+const WATCH: &str = "sys/internal/watch";
 
 /// So that encode is seen to take an answer that was released, and nothing else.
 type Answer = Outbound;

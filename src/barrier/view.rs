@@ -165,6 +165,15 @@ impl Reading<'_> {
         Ok(Some((row.version, decode(&envelope::open(self.keys, &place, &row.value)?)?)))
     }
 
+    /// The version of a row, whatever it holds.
+    ///
+    /// # Errors
+    /// As [`Reading::get`].
+    pub fn version(&self, key: &Key) -> Result<Option<Version>> {
+        let place = names::seal_below(self.keys, self.prefix, key)?;
+        Ok(self.snapshot.get(&place)?.map(|row| row.version))
+    }
+
     /// The names directly below a key, sorted, folders with their slash.
     ///
     /// # Errors

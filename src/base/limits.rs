@@ -56,6 +56,16 @@ pub const METADATA_PAIRS: usize = 64;
 pub const METADATA_BYTES: usize = 512;
 /// Connections that one listener serves at once; the next waits in the kernel's queue.
 pub const CONNECTIONS: usize = 8192;
+/// Seconds that one request waits for a change at most: below what proxies and clients take for a dead connection.
+pub const WATCH_SECONDS: u64 = 55;
+/// Requests that wait for a change at once: each agent has one.
+pub const WATCHES: usize = 4096;
+/// Those of one token: one that waits, and one that takes its place with another set of paths.
+pub const WATCHES_OF_TOKEN: usize = 4;
+/// Paths that one of them names: a large set of templates reads some dozens.
+pub const WATCH_PATHS: usize = 256;
+/// Rows that all of them look at, at some 300 bytes each.
+pub const WATCH_ROWS: usize = 65_536;
 /// Requests at work in the node at once.
 pub const IN_FLIGHT: usize = 16_384;
 /// Seconds that a client may take for its TLS handshake.

@@ -23,7 +23,7 @@ pub use routes::{At, Claim, Endpoint, Handling, Matched, Routes, Table};
 pub use token_rules::{OlderTokenParams, TokenKind, TokenParams, TokenRules, policy_names, show_network, within};
 
 use crate::barrier::{Txn, View};
-use crate::base::{BoxFuture, Json, MountPath, Result, Ttl, header};
+use crate::base::{BoxFuture, Json, Key, MountPath, Result, Ttl, header};
 
 /// What an engine knows of its mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +174,12 @@ pub trait Engine: Sized + Send + Sync + 'static {
         Box::pin(async move { Ok(cx.txn()) })
     }
 
+    /// The row, in the mount's part of the store, that is written whenever what a read of this path shows changes: whoever
+    /// waits for a change looks at it. `None` where there is no such row.
+    fn row_behind(_path: &str) -> Option<Key> {
+        None
+    }
+
     /// Whether [`Engine::tend`] is to be called for mounts of this type.
     const TENDED: bool = false;
 
@@ -196,6 +202,8 @@ pub trait AnyEngine: Send + Sync {
     fn renew_lease(&self, frame: Frame, internal: Json) -> BoxFuture<'static, Result<Renewal>>;
     /// [`Engine::revoke_lease`].
     fn revoke_lease(&self, frame: Frame, internal: Json) -> BoxFuture<'static, Result<Txn>>;
+    /// [`Engine::row_behind`].
+    fn row_behind(&self, path: &str) -> Option<Key>;
     /// [`Engine::TENDED`].
     fn tended(&self) -> bool;
     /// [`Engine::tend`].
@@ -242,6 +250,9 @@ impl<E: Engine> AnyEngine for Mounted<E> {
     }
     fn revoke_lease(&self, frame: Frame, internal: Json) -> BoxFuture<'static, Result<Txn>> {
         E::revoke_lease(self.cx(frame), internal)
+    }
+    fn row_behind(&self, path: &str) -> Option<Key> {
+        E::row_behind(path)
     }
     fn tended(&self) -> bool {
         E::TENDED

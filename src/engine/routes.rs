@@ -81,6 +81,8 @@ pub struct Endpoint {
     pub open: bool,
     /// Its reads and lists change nothing at all, so that they may run while audit writes.
     pub inert: bool,
+    /// Its answer waits for something: how long it takes is no measure of the server.
+    pub waits: bool,
     claims: Option<Claims>,
     parts: Vec<Part>,
     folder: bool,
@@ -163,6 +165,7 @@ impl<E: Engine> Routes<E> {
             flat: false,
             open: false,
             inert: false,
+            waits: false,
             claims: None,
             parts,
             folder,
@@ -291,6 +294,13 @@ impl<E: Engine> At<E> {
     #[must_use]
     pub const fn inert(mut self) -> Self {
         self.endpoint.inert = true;
+        self
+    }
+
+    /// Its answer waits for something.
+    #[must_use]
+    pub const fn waits(mut self) -> Self {
+        self.endpoint.waits = true;
         self
     }
 

@@ -307,7 +307,7 @@ impl Node {
         Ok(())
     }
 
-    /// Ends the answers that stream: the server is about to stop, and nothing else would end them.
+    /// Ends the answers that stream, and those that wait for a change: the server is about to stop, and nothing else would end them.
     pub fn hang_up(&self) {
         if let Ok(vault) = self.vault() {
             vault.hang_up();

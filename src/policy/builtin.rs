@@ -29,6 +29,11 @@ path "sys/internal/ui/mounts/*" {
   capabilities = ["read"]
 }
 
+# It may wait for changes of secrets that it can read.
+path "sys/internal/watch" {
+  capabilities = ["update"]
+}
+
 # It may see the entity it belongs to.
 path "identity/entity/id/{{identity.entity.id}}" {
   capabilities = ["read"]

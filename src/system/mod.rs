@@ -13,6 +13,7 @@ pub mod policies;
 mod sys;
 mod token;
 pub mod versions;
+pub mod watches;
 
 use std::sync::{Arc, Weak};
 
@@ -188,6 +189,11 @@ pub trait Work: Send + Sync {
     /// # Errors
     /// When its policies cannot be read.
     fn may(&self, token: &Token, operation: Operation, path: &Path, sudo: bool) -> Result<bool>;
+    /// Which of these paths a token may read, in their order.
+    ///
+    /// # Errors
+    /// When its policies cannot be read.
+    fn readable(&self, token: &Token, paths: &[Path]) -> Result<Vec<bool>>;
     /// All that a token may do, as `sys/internal/ui/resultant-acl` shows it.
     ///
     /// # Errors
@@ -233,6 +239,8 @@ pub struct Handles {
     pub lockouts: Arc<Lockouts>,
     /// Who used the server, by month.
     pub activity: Arc<Activity>,
+    /// Who waits for a change.
+    pub watches: Arc<watches::Watches>,
     /// What only a node can do.
     pub control: Arc<dyn Control>,
     /// What only the vault can do. Weak, since the vault holds its engines.

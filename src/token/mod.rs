@@ -55,6 +55,11 @@ impl Tokens {
         &self.view
     }
 
+    /// The row of a token, from the top of the store.
+    pub fn row(&self, digest: &str) -> Key {
+        self.view.absolute(&id_key(digest))
+    }
+
     /// The name under which a token is stored.
     pub fn digest(&self, text: &Secret<String>) -> String {
         BASE64.encode(self.digest_key.sign(&[text.reveal().as_bytes()]))

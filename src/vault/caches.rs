@@ -33,6 +33,7 @@ impl Vault {
                 None => {}
             }
         }
+        self.handles.watches.changed(keys);
         if policies {
             self.policies.forget();
         }
@@ -53,6 +54,7 @@ impl Vault {
 
     fn forget_all(&self) -> Result<()> {
         self.sessions.clear();
+        self.handles.watches.changed_somewhere();
         self.policies.forget();
         self.epochs.advance_groups();
         self.reload_mounts()?;

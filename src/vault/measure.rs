@@ -38,6 +38,7 @@ impl Vault {
         metrics.replace("audit.device.queued", devices.iter().map(|h| of_device(h, h.queued as f64)));
         metrics.replace("audit.device.written", devices.iter().map(|h| of_device(h, h.written as f64)));
         metrics.replace("audit.device.lost", devices.iter().map(|h| of_device(h, h.lost as f64)));
+        metrics.set("core.watches.num", Vec::new(), self.watching() as f64);
         metrics.set("quota.rate_limit.num", Vec::new(), self.quotas.in_force().rules.len() as f64);
     }
 

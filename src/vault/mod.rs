@@ -139,6 +139,7 @@ impl Vault {
                 quotas: quotas.clone(),
                 lockouts: lockouts.clone(),
                 activity: activity.clone(),
+                watches: Arc::default(),
                 control: control.clone(),
                 work,
                 limits: settings.limits,
@@ -310,6 +311,11 @@ impl Vault {
     /// Lets another node do the background work; this one asks for it again later.
     pub fn release_task_lock(&self) {
         self.stepping_down.store(true, Ordering::SeqCst);
+    }
+
+    /// How many wait for a change.
+    pub fn watching(&self) -> usize {
+        self.handles.watches.count()
     }
 
     /// Takes the keys away and ends the background tasks.

@@ -127,7 +127,11 @@ impl Vault {
         let mount = recorded.target.entry.mount.clone();
         let (operation, creates) = (recorded.inbound.operation, recorded.permit.creating());
         let login = mount.is_auth() && recorded.target.endpoint().public;
+        let waited = recorded.target.endpoint().waits;
         let released = self.release(recorded, settled).await;
+        if waited {
+            return released;
+        }
         self.note(Some(mount.path.as_str()), operation, creates, login, start);
         released
     }

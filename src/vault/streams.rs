@@ -29,6 +29,7 @@ impl Default for Streams {
 impl Vault {
     /// Ends the answers that stream; those that begin after it end at once.
     pub fn hang_up(&self) {
+        self.handles.watches.end();
         self.streams.over.send_replace(true);
     }
 

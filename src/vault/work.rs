@@ -153,6 +153,12 @@ impl Work for Vault {
         Ok(matches!(session.acl.check(&query), Decision::Allow(_)))
     }
 
+    fn readable(&self, token: &Token, paths: &[Path]) -> Result<Vec<bool>> {
+        let session = self.compile(token.clone(), self.policies.epoch(), self.read_through())?;
+        let admits = |path| matches!(session.acl.check(&Query::new(Operation::Read, path)), Decision::Allow(_));
+        Ok(paths.iter().map(admits).collect())
+    }
+
     fn outline(&self, token: &Token) -> Result<Map> {
         let session = self.compile(token.clone(), self.policies.epoch(), self.read_through())?;
         let (mut exact, mut glob) = (Map::new(), Map::new());

@@ -53,4 +53,5 @@ mod store_files;
 mod tokens;
 mod two_nodes;
 mod userpass;
+mod watch;
 mod wrapping;

@@ -5,7 +5,7 @@ use serde::de::IgnoredAny;
 use super::{plain_key, secret_path, upgraded_key, writable};
 use crate::barrier::View;
 use crate::base::json::Map;
-use crate::base::{Error, Json, Result, Ttl};
+use crate::base::{Error, Json, Key, Result, Ttl};
 use crate::engine::params::Scalar;
 use crate::engine::{Cx, Engine, Limits, Mount, Reply, Rest, Routes, page};
 use crate::params;
@@ -26,6 +26,10 @@ impl Engine for V1 {
 
     fn open(_: &Mount, _: &View) -> Result<Self> {
         Ok(Self)
+    }
+
+    fn row_behind(path: &str) -> Option<Key> {
+        secret_path(path).map(plain_key)
     }
 }
 

@@ -18,6 +18,7 @@ mod raw;
 mod rotation;
 mod status;
 mod tools;
+mod watch;
 mod wrapping;
 
 pub use passwords::password_policy;
@@ -60,6 +61,7 @@ impl Engine for Sys {
             .and(rotation::routes)
             .and(status::routes)
             .and(tools::routes)
+            .and(watch::routes)
             .and(wrapping::routes)
     }
 

@@ -10,9 +10,10 @@ mod subkeys;
 mod versions;
 
 use crate::barrier::View;
-use crate::base::{Error, Result};
+use crate::base::{Error, Key, Result};
 use crate::engine::{Cx, Engine, Mount, Reply, Routes};
 use crate::params;
+use crate::secrets::kv::secret_path;
 
 /// The engine.
 pub struct V2;
@@ -34,6 +35,11 @@ impl Engine for V2 {
 
     fn open(_: &Mount, _: &View) -> Result<Self> {
         Ok(Self)
+    }
+
+    fn row_behind(path: &str) -> Option<Key> {
+        let below = ["data/", "metadata/", "subkeys/"].iter().find_map(|folder| path.strip_prefix(folder))?;
+        secret_path(below).map(store::meta_key)
     }
 }
 
