@@ -75,7 +75,7 @@ impl Consul {
             Kind::ConsulNode => node_with_services(&body),
             _ => Value::list(items(&body).iter().cloned()),
         };
-        Ok(Fetched { value, life: Life::Watched(index) })
+        Ok(Fetched::new(value, Life::Watched(index)))
     }
 
     async fn own_node(&self, dependency: &Dependency) -> Result<String, Failure> {

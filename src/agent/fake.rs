@@ -38,6 +38,10 @@ pub(super) struct State {
     pub lease_ttl: u64,
     pub leases: BTreeSet<String>,
     pub certificate_seconds: i64,
+    /// Whether it can be asked to wait for a change.
+    pub push: bool,
+    /// When each login was, in seconds.
+    pub logins: Vec<i64>,
     /// Every request: method and path.
     pub seen: Vec<String>,
     counter: u64,
@@ -118,6 +122,9 @@ impl Fake {
         let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let delay = self.state().delay;
         tokio::time::sleep(delay).await;
+        if path == "sys/internal/watch" && self.state().push {
+            self.wait_for_change(&body).await;
+        }
         let mut state = self.state();
         if state.away {
             return Err(std::io::Error::other("away"));
@@ -128,10 +135,18 @@ impl Fake {
             Some((status, text)) => (*status, text.clone()),
             None => {
                 let (status, answer) = self.answer(&mut state, &seen, &token, wrap.as_deref(), &body);
-                (status, answer.to_string())
+                (status, if answer.is_null() { String::new() } else { answer.to_string() })
             }
         };
         Ok(hyper::Response::builder().status(status).body(Full::new(Bytes::from(answer))).unwrap())
+    }
+
+    /// Waits, as long as the client wants, until one of its paths has another version than it says.
+    async fn wait_for_change(&self, body: &Value) {
+        let end = self.clock.monotonic() + Duration::from_secs(body["wait"].as_u64().unwrap_or_default());
+        while self.clock.monotonic() < end && !self.state().away && news(&self.state(), body).is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     fn answer(&self, state: &mut State, seen: &str, token: &str, wrap: Option<&str>, body: &Value) -> (u16, Value) {
@@ -143,6 +158,7 @@ impl Fake {
                     return (400, json!({ "errors": ["invalid role or secret ID"] }));
                 }
                 let token = format!("hvs.token{}", state.count());
+                state.logins.push(self.clock.now().as_second());
                 state.tokens.insert(token.clone());
                 let auth = json!({ "client_token": token, "lease_duration": state.token_ttl, "renewable": state.token_renewable });
                 return (200, json!({ "request_id": "r", "auth": auth, "data": null }));
@@ -188,6 +204,13 @@ impl Fake {
                 }
                 false => (400, json!({ "errors": ["lease not found"] })),
             },
+            ("PUT", "sys/internal/watch") if state.push => {
+                let changed = news(state, body);
+                match changed.is_empty() {
+                    true => (204, Value::Null),
+                    false => (200, json!({ "data": { "changed": changed } })),
+                }
+            }
             ("GET", path) if path.starts_with("sys/internal/ui/mounts/kv") => {
                 (200, json!({ "data": { "path": "kv/", "type": "kv", "options": { "version": "2" } } }))
             }
@@ -234,4 +257,17 @@ impl Fake {
         params.not_after = time::OffsetDateTime::from_unix_timestamp(now + state.certificate_seconds).unwrap();
         (params.signed_by(&key, &self.ca.issuer).unwrap().pem(), key.serialize_pem())
     }
+}
+
+/// The paths of a request for changes whose version is another than it says.
+fn news(state: &State, body: &Value) -> serde_json::Map<String, Value> {
+    let mut changed = serde_json::Map::new();
+    for (path, known) in body["paths"].as_object().into_iter().flatten() {
+        let there = path.strip_prefix("kv/data/").and_then(|name| state.kv.get(name));
+        let version = Value::from(format!("v{}", there.map(Value::to_string).unwrap_or_default()));
+        if version != *known {
+            changed.insert(path.clone(), version);
+        }
+    }
+    changed
 }

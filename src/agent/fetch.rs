@@ -19,6 +19,14 @@ const TEXT_MAX: usize = 200;
 pub(super) struct Fetched {
     pub value: Value,
     pub life: Life,
+    /// The path that was read, where a read of it alone gives the value: what a server can tell of changes.
+    pub source: Option<String>,
+}
+
+impl Fetched {
+    pub(super) fn new(value: Value, life: Life) -> Fetched {
+        Fetched { value, life, source: None }
+    }
 }
 
 /// How long a value is good for.
@@ -69,9 +77,9 @@ pub(super) async fn fetch(client: &Client, dependency: &Dependency, now: Timesta
     match dependency.kind {
         kind if kind.is_consul() => Err(Failure::new("no Consul is configured")),
         Kind::List => {
-            let reply = read(client, dependency, "metadata").await?;
+            let (reply, _) = read(client, dependency, "metadata").await?;
             let keys = reply.key("data").and_then(|data| data.key("keys")).cloned();
-            Ok(Fetched { value: keys.unwrap_or_else(|| Value::list([])), life: Life::Static })
+            Ok(Fetched::new(keys.unwrap_or_else(|| Value::list([])), Life::Static))
         }
         Kind::Write | Kind::Certificate => {
             let reply = send(client, write_request(dependency)?, dependency.computed).await?;
@@ -80,19 +88,20 @@ pub(super) async fn fetch(client: &Client, dependency: &Dependency, now: Timesta
             if dependency.kind == Kind::Certificate {
                 let (from, until) = valid.ok_or_else(|| Failure::new("the answer holds no certificate"))?;
                 let value = certificate::pki_cert(&data).ok_or_else(|| Failure::new("the answer holds no key"))?;
-                return Ok(Fetched { value, life: Life::Certificate { from: from.max(backdated(now)), until } });
+                return Ok(Fetched::new(value, Life::Certificate { from: from.max(backdated(now)), until }));
             }
             let life = match (lease(&reply), valid) {
                 (_, Some((from, until))) => Life::Certificate { from: from.max(backdated(now)), until },
                 (Some(lease), None) => lease,
                 (None, None) => Life::Once,
             };
-            Ok(Fetched { value: secret(reply), life })
+            Ok(Fetched::new(secret(reply), life))
         }
         _ => {
-            let reply = read(client, dependency, "data").await?;
+            let (reply, path) = read(client, dependency, "data").await?;
             let life = life_of_read(&reply);
-            Ok(Fetched { value: secret(reply), life })
+            let source = (life == Life::Static && !path.contains('?')).then_some(path);
+            Ok(Fetched { source, ..Fetched::new(secret(reply), life) })
         }
     }
 }
@@ -150,21 +159,22 @@ fn backdated(now: Timestamp) -> Timestamp {
     now.checked_sub(SignedDuration::from_secs(60)).unwrap_or(now)
 }
 
-/// Reads or lists. A path of a versioned key-value store may lack its `data/` or `metadata/`, as consul-template has it.
-async fn read(client: &Client, dependency: &Dependency, infix: &str) -> Result<Value, Failure> {
+/// Reads or lists; gives the path that answered too. A path of a versioned key-value store may lack its `data/` or `metadata/`, as consul-template has it.
+async fn read(client: &Client, dependency: &Dependency, infix: &str) -> Result<(Value, String), Failure> {
     let first = send(client, read_request(dependency, &dependency.path), dependency.computed).await;
     let failure = match first {
         Ok(reply)
             if !reply.key("data").is_none_or(Value::is_nil) || reply.key("wrap_info").is_some_and(Value::truth) =>
         {
-            return Ok(reply);
+            return Ok((reply, dependency.path.clone()));
         }
         Ok(_) => Failure { text: "no secret is here".to_owned(), status: Some(404) },
         Err(failure) if matches!(failure.status, Some(403 | 404)) => failure,
         Err(failure) => return Err(failure),
     };
     let Some(path) = versioned(client, dependency, infix).await else { return Err(failure) };
-    send(client, read_request(dependency, &path), dependency.computed).await
+    let reply = send(client, read_request(dependency, &path), dependency.computed).await?;
+    Ok((reply, path))
 }
 
 /// The path with its infix, when the mount is a versioned key-value store and the path has none.

@@ -14,6 +14,8 @@ mod listener;
 mod login;
 mod pace;
 mod process;
+mod push;
+mod reload;
 mod render;
 pub mod sds;
 mod socket;
@@ -38,6 +40,7 @@ use crate::base::{Clock, Rng, Secret};
 use crate::client::{Client, Jitter, Settings};
 
 pub use config::Config;
+pub use reload::Reread;
 pub use render::Environment;
 
 use cache::Cache;
@@ -50,6 +53,9 @@ use supervise::{Signals, supervise};
 /// Where Consul's agent listens when nothing is said.
 const CONSUL_ADDRESS_DEFAULT: &str = "http://127.0.0.1:8500";
 
+/// Reloads that wait for the rendering at most.
+const RELOADS: usize = 2;
+
 /// What the agent takes from outside.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -59,6 +65,8 @@ pub struct Surroundings {
     pub rng: Arc<dyn Rng>,
     /// The environment variables.
     pub environment: Environment,
+    /// Where the configuration is read again.
+    pub reread: Option<Reread>,
 }
 
 /// Reads a configuration file.
@@ -139,9 +147,11 @@ async fn work_in(
     signals: &mut Signals,
     (progress, rendered): (watch::Sender<Progress>, watch::Receiver<Progress>),
 ) -> Result<u8, String> {
-    let Surroundings { clock, rng, environment } = surroundings;
+    let Surroundings { clock, rng, environment, reread } = surroundings;
+    let reloader = reload::Reloader::new(&config, reread);
     let _pid_file = config.pid_file.clone().map(write_pid).transpose()?;
     let mut settings = config.vault.settings(|name| environment(name)).map_err(|error| error.to_string())?;
+    let for_store = config.store_settings();
     let auto_auth = config.auto_auth.or_else(|| known_token(&config.vault, &environment));
     if let Some(Method::Cert { ca_cert, client_cert, client_key, .. }) = auto_auth.as_ref().map(|auth| &auth.method) {
         settings.ca_cert = ca_cert.clone().or(settings.ca_cert);
@@ -166,7 +176,11 @@ async fn work_in(
 
     let children = Children::default();
     let suspicion = Arc::new(Notify::new());
-    let reload = Arc::new(Notify::new());
+    let (reload, reloads) = mpsc::channel(RELOADS);
+    let hangup = || {
+        // With so many under way, another brings nothing new.
+        let _ = reload.try_send(reloader.reload());
+    };
     let quit = Arc::new(Notify::new());
     let (sessions, session) = watch::channel(None);
     let (published, secrets) = watch::channel(sds::Secrets::default());
@@ -192,13 +206,8 @@ async fn work_in(
         served.spawn(listener::serve(bound, rules.clone(), shared));
     }
     let orders = Orders {
+        store: for_store,
         templates: config.templates,
-        store: store::Settings {
-            static_interval: config.static_interval,
-            retries_max: config.vault.retries_max,
-            lease_threshold: config.lease_threshold,
-            windows: config.windows,
-        },
         connections_max: config.connections_max,
         exit_on_retry_failure: config.exit_on_retry_failure,
         once: config.exit_after_auth,
@@ -228,11 +237,11 @@ async fn work_in(
         };
         tokio::select! {
             Err(error) = login => Err(error),
-            ended = renderer.run(session, reload.clone(), progress, rotations) => ended,
+            ended = renderer.run(session, reloads, progress, rotations) => ended,
         }
     };
     if let Some(exec) = &config.exec {
-        return Ok(supervise(exec, rendered, signals, work, &children, &clock, &rng).await);
+        return Ok(supervise(exec, rendered, signals, work, (&children, &hangup), &clock, &rng).await);
     }
     tokio::pin!(work);
     loop {
@@ -240,7 +249,7 @@ async fn work_in(
             ended = &mut work => return ended.map(|()| 0),
             () = quit.notified() => return Ok(0),
             signal = signals.next(&children) => match signal {
-                Signal::HUP => reload.notify_one(),
+                Signal::HUP => hangup(),
                 _ => {
                     info!("told to end");
                     return Ok(0);

@@ -70,13 +70,13 @@ struct Running {
     revision: u64,
 }
 
-/// Runs the child until it ends, or until `work`, which renders for it, ends with an error. Gives the exit code.
+/// Runs the child until it ends (a hang-up is for both, child and agent), or until `work`, which renders for it, ends with an error. Gives the exit code.
 pub(super) async fn supervise(
     exec: &Exec,
     mut progress: watch::Receiver<Progress>,
     signals: &mut Signals,
     work: impl Future<Output = Result<(), String>>,
-    children: &Children,
+    (children, hangup): (&Children, &(dyn Fn() + Sync)),
     clock: &Arc<dyn Clock>,
     rng: &Arc<dyn Rng>,
 ) -> u8 {
@@ -132,7 +132,9 @@ pub(super) async fn supervise(
                     return 0;
                 }
                 process::signal(pid, signal);
-                if signal != Signal::HUP {
+                if signal == Signal::HUP {
+                    hangup();
+                } else {
                     ending = ending.or(Some(Due::after(&**clock, STOP_TIME)));
                 }
             }

@@ -45,7 +45,9 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     if let Err(error) = Log::start(flags.log_level, flags.log_format) {
         return complain(&error.to_string());
     }
-    agent::run(config, surroundings())
+    let path = flags.config;
+    let reread: agent::Reread = Arc::new(move || agent::load(&path));
+    agent::run(config, Surroundings { reread: Some(reread), ..surroundings() })
 }
 
 /// The machine's clock, chance and environment.
@@ -54,5 +56,6 @@ pub(super) fn surroundings() -> Surroundings {
         clock: Arc::new(SystemClock::new()),
         rng: Arc::new(SystemRng::new()),
         environment: Arc::new(|name: &str| std::env::var_os(name)),
+        reread: None,
     }
 }

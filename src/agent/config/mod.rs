@@ -227,7 +227,7 @@ pub struct Sink {
 }
 
 /// One template.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct TemplateConfig {
     /// Where its text comes from.
     pub source: Source,
@@ -256,8 +256,19 @@ pub enum Source {
     Inline(String, String),
 }
 
+/// The same text is the same template, wherever it now stands.
+impl PartialEq for Source {
+    fn eq(&self, other: &Source) -> bool {
+        match (self, other) {
+            (Source::File(one), Source::File(two)) => one == two,
+            (Source::Inline(one, _), Source::Inline(two, _)) => one == two,
+            _ => false,
+        }
+    }
+}
+
 /// Where output goes.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub enum Target {
     /// To a file.
     File(Destination),
@@ -278,7 +289,7 @@ impl Target {
 }
 
 /// A file to write.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Destination {
     /// Where.
     pub path: PathBuf,
@@ -329,6 +340,16 @@ impl Config {
         self.listeners.clear();
         self.sds = None;
         self.templates.retain(|template| !matches!(template.target, Target::Envoy(..)));
+    }
+
+    /// What the store of dependencies is told.
+    pub(super) fn store_settings(&self) -> super::store::Settings {
+        super::store::Settings {
+            static_interval: self.static_interval,
+            retries_max: self.vault.retries_max,
+            lease_threshold: self.lease_threshold,
+            windows: self.windows.clone(),
+        }
     }
 
     /// Runs this beside the rendering.

@@ -218,6 +218,17 @@ proptest::proptest! {
         let mut host = with_secret(r#"{"Data":{"data":{"a":[1,2.5,"x",null,{"b":"c"}]}}}"#);
         let _ = try_with(&source, &mut host, &limits);
     }
+
+    /// CVE-2026-87993, CVE-2022-38149: what a template fails with goes into logs.
+    #[test]
+    fn no_failure_of_any_source_shows_a_value(pieces in proptest::collection::vec(0..PIECES.len(), 0..40)) {
+        let source: String = pieces.into_iter().map(|i| PIECES[i]).collect();
+        let limits = Limits { steps: 2000, depth: 40, bytes: 100_000 };
+        let mut host = with_secret(r#"{"Data":{"data":{"a":["canary","1canary",{"b":"canary"}],"canary":"x"}}}"#);
+        if let Err(error) = try_with(&source, &mut host, &limits) {
+            proptest::prop_assert!(!error.contains("canary"), "{source}: {error}");
+        }
+    }
 }
 
 /// What the random sources are made of.
