@@ -12,6 +12,9 @@ import harness
 class Agent:
     """A running agent over a folder; ended by its own process id."""
 
+    # Words before those of the agent, which become it.
+    prefix = []
+
     def __init__(self, folder, config, **environment):
         self.folder = pathlib.Path(folder)
         self.socket = self.folder / "agent.sock"
@@ -26,7 +29,7 @@ class Agent:
     def start(self):
         self.log = open(self.folder / "agent.log", "ab")
         self.process = subprocess.Popen(
-            [harness.binary(), "agent", f"-config={self.folder}/agent.hcl"],
+            [*self.prefix, harness.binary(), "agent", f"-config={self.folder}/agent.hcl"],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT,
             env=harness.clean_environment(**self.environment),
         )

@@ -1,5 +1,6 @@
 """The agent as a process: Consul, changes that are told, local requests, days when the server is away."""
 
+import datetime
 import http.client
 import json
 import pathlib
@@ -8,6 +9,7 @@ import socket
 import tempfile
 import time
 import unittest
+import zoneinfo
 
 import harness
 from agent_harness import Agent
@@ -96,6 +98,7 @@ class TestServer(unittest.TestCase):
         self.server.must("PUT", "kv/data/app", {"data": {"v": value}})
 
     def begin(self, rest=""):
+        (self.path / "agent.log").unlink(missing_ok=True)
         agent = Agent(self.path, f'''
             vault {{ address = "{self.server.url}" }}
             auto_auth {{
@@ -141,6 +144,77 @@ class TestServer(unittest.TestCase):
         self.assertEqual(self.text(), "")
         self.server.process.send_signal(signal.SIGCONT)
         harness.eventually(lambda: self.text() == "one", 60)
+
+    def test_a_change_of_a_secret_arrives_by_itself(self):
+        agent = self.begin('template_config { static_secret_render_interval = "1h" }')
+        harness.eventually(agent.is_rendered)
+        harness.eventually(lambda: "the server tells of changes" in agent.logged())
+        for n in range(5):
+            self.put(f"value {n}")
+            # A poll is an hour away. Seconds, so that a busy machine is no failure; scripts/bench says how fast it is.
+            harness.eventually(lambda: self.text() == f"value {n}", 10, 0.01)
+        # A server that ends does not wait for those who wait, and finds them again.
+        began = time.monotonic()
+        self.server.end()
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertEqual(self.text(), "value 4")
+
+    def test_a_change_waits_for_its_window_unless_somebody_asks_for_it(self):
+        """The zone, the days, the hours: a window that is open now in one zone is closed in another."""
+        now = datetime.datetime.now(datetime.timezone.utc)
+        days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+        def window(zone, from_now, day_offset=0):
+            """Three hours that begin so many hours from now, as the clock of that zone shows it."""
+            local = now.astimezone(zoneinfo.ZoneInfo(zone))
+            start = local + datetime.timedelta(hours=from_now)
+            end = start + datetime.timedelta(hours=3)
+            day = days[(start.weekday() + day_offset) % 7]
+            return f'change_window {{ time_zone = "{zone}" days = ["{day}"] hours = "{start:%H:%M}-{end:%H:%M}" }}'
+
+        for zone in ["Asia/Tokyo", "America/New_York"]:
+            self.put("one")
+            with self.subTest(zone=zone, window="open"):
+                agent = self.begin(window(zone, -1))
+                harness.eventually(lambda: self.text() == "one")
+                harness.eventually(lambda: "tells of changes" in agent.logged())
+                self.put("two")
+                harness.eventually(lambda: self.text() == "two")
+                agent.stop()
+            for name, shut in [("hours", window(zone, 5)), ("days", window(zone, -1, 3))]:
+                with self.subTest(zone=zone, window=f"closed by {name}"):
+                    agent = self.begin(shut)
+                    harness.eventually(agent.is_rendered)
+                    harness.eventually(lambda: "tells of changes" in agent.logged())
+                    before = self.text()
+                    self.put(f"{zone} {name}")
+                    harness.eventually(lambda: "a change waits for its window" in agent.logged())
+                    self.assertEqual(self.text(), before)
+                    # What somebody asks for by name waits for nothing.
+                    agent.rotate(f"{self.path}/out")
+                    harness.eventually(lambda: self.text() == f"{zone} {name}")
+                    agent.stop()
+
+    def test_what_would_expire_outside_the_window_is_changed_and_said_aloud(self):
+        self.server.mount("pki", "pki")
+        self.server.must("POST", "pki/root/generate/internal", {"common_name": "CA", "key_type": "ec", "ttl": "24h"})
+        self.server.must("POST", "pki/roles/app", {"allow_any_name": True, "key_type": "ec", "ttl": "9s"})
+        self.server.must("PUT", "sys/policies/acl/app", {"policy": """
+            path "kv/data/app" { capabilities = ["read"] }
+            path "pki/issue/app" { capabilities = ["update"] }"""})
+        tomorrow = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=2)
+        day = tomorrow.strftime("%a").lower()
+        agent = self.begin(f'''
+            template {{
+              contents = "{{{{ with pkiCert \\"pki/issue/app\\" \\"common_name=a.internal\\" }}}}{{{{ .Cert }}}}{{{{ .Key }}}}{{{{ end }}}}"
+              destination = "{self.path}/tls"
+            }}
+            change_window {{ time_zone = "Etc/UTC" days = ["{day}"] hours = "09:00-10:00" }}''')
+        harness.eventually(agent.is_rendered)
+        first = self.text("tls")
+        harness.eventually(lambda: self.text("tls") != first)
+        harness.eventually(lambda: "outside the change window: it would expire" in agent.logged())
+        self.assertEqual(self.text(), "one", "and nothing else was changed")
 
     def test_local_requests_get_the_token_only_where_the_header_stands(self):
         port = harness.free_port()
