@@ -1,5 +1,6 @@
 //! The agent with one template: from its start to the rendered file, and what it holds in memory afterwards.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,12 +17,10 @@ const POLL: Duration = Duration::from_micros(200);
 /// How long it is left alone before its memory is looked at.
 const REST: Duration = Duration::from_millis(1500);
 
-/// Starts it once; gives the time to the file, and its memory.
-pub fn start(options: &Options, server: &Server, setup: &Setup) -> Result<(Duration, Memory)> {
-    let folder = options.folder.join("agent");
-    std::fs::create_dir_all(&folder)?;
+/// The command of an agent in this folder, which renders one secret to the file `out` there.
+pub fn command(options: &Options, server: &Server, setup: &Setup, folder: &Path, secret: &str) -> Result<Command> {
+    std::fs::create_dir_all(folder)?;
     let at = folder.display();
-    let out = folder.join("out");
     std::fs::write(folder.join("role_id"), &setup.role_id)?;
     std::fs::write(folder.join("secret_id"), &setup.secret_id)?;
     let text = format!(
@@ -41,21 +40,29 @@ auto_auth {{
   }}
 }}
 template {{
-  contents = "{{{{ with secret \"secret/data/r-1\" }}}}{{{{ .Data.data.password }}}}{{{{ end }}}}"
+  contents = "{{{{ with secret \"secret/data/{secret}\" }}}}{{{{ .Data.data.password }}}}{{{{ end }}}}"
   destination = "{at}/out"
 }}
 "#,
         url = server.url()
     );
     std::fs::write(folder.join("agent.hcl"), text)?;
+    let log = std::fs::File::create(folder.join("log"))?;
+    let mut command = Command::new(&options.warifu);
+    command.arg("agent").arg(format!("-config={at}/agent.hcl")).env_clear().current_dir(folder);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Ok(command)
+}
+
+/// Starts it once; gives the time to the file, and its memory.
+pub fn start(options: &Options, server: &Server, setup: &Setup) -> Result<(Duration, Memory)> {
+    let folder = options.folder.join("agent");
+    let out = folder.join("out");
+    let command = command(options, server, setup, &folder, "r-1")?;
     match std::fs::remove_file(&out) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    let log = std::fs::File::create(folder.join("log"))?;
-    let mut command = Command::new(&options.warifu);
-    command.arg("agent").arg(format!("-config={at}/agent.hcl")).env_clear().current_dir(&folder);
-    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let begun = Instant::now();
     let mut child = Child::start(command, &options.folder)?;
     let took = loop {

@@ -8,6 +8,7 @@ mod agent;
 mod client;
 mod crowd;
 mod drive;
+mod fleet;
 mod limits;
 mod options;
 mod process;

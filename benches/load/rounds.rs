@@ -12,7 +12,7 @@ use crate::process::{self, Memory};
 use crate::report::{Goal, Report, Row, median};
 use crate::server::{Axum, Place, Server, commits};
 use crate::setup::{Requests, Setup};
-use crate::{Result, agent, crowd, limits};
+use crate::{Result, agent, crowd, fleet, limits};
 
 /// How long after the last request memory is measured.
 const AFTER: Duration = Duration::from_secs(5);
@@ -150,6 +150,9 @@ async fn unslowed(options: &Options, report: &mut Report) -> Result<()> {
     if options.wants("agent") {
         agents(options, &server, &setup, report);
     }
+    if options.wants("fleet") {
+        fleets(options, &server, &setup, report).await;
+    }
     starts(server, &setup, report).await
 }
 
@@ -235,14 +238,26 @@ fn agents(options: &Options, server: &Server, setup: &Setup, report: &mut Report
                 anonymous.push(mib(memory.anonymous));
             }
             Err(error) => {
-                report.absent(to_file, Goal::Most(50.0), &error.to_string());
+                report.absent(to_file, Goal::Most(30.0), &error.to_string());
                 return;
             }
         }
     }
-    report.plain(to_file, median(&times), " ms", Goal::Most(50.0));
+    report.plain(to_file, median(&times), " ms", Goal::Most(30.0));
     report.plain(held, median(&resident), " MiB", Goal::Most(12.0));
     report.plain(own, median(&anonymous), " MiB", Goal::Most(4.0));
+}
+
+async fn fleets(options: &Options, server: &Server, setup: &Setup, report: &mut Report) {
+    let named = |what: &str| format!("{} agents: {what}", fleet::AGENTS);
+    match fleet::fleet(options, server, setup).await {
+        Ok(seen) => {
+            report.plain(&named("proportional set of each"), mib(seen.share as u64), " MiB", Goal::Most(6.0));
+            report.plain(&named("idle, of a core each"), seen.idle, " %", Goal::Most(0.1));
+            report.plain(&named("a change in all files"), median(&seen.arrivals), " s", Goal::Most(2.0));
+        }
+        Err(error) => report.absent(&named("a change in all files"), Goal::Most(2.0), &error.to_string()),
+    }
 }
 
 /// Starts of the server on the store that the load has left.

@@ -52,7 +52,7 @@ impl Setup {
         }
         admin.audit(Some(&server.audit_file())).await?;
         let (mut role_id, mut secret_id) = Default::default();
-        if ["login", "crowd", "agent"].iter().any(|measure| options.wants(measure)) {
+        if ["login", "crowd", "agent", "fleet"].iter().any(|measure| options.wants(measure)) {
             (role_id, secret_id) = admin.approle().await?;
         }
         if ["issue", "crowd"].iter().any(|measure| options.wants(measure)) {
