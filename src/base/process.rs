@@ -28,6 +28,12 @@ pub fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// How many files may be open once [`raise_open_files`] has done what it can; none without limit.
+pub fn open_files_at_most() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    limit.current.max(Some(limit.maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES))).filter(|_| limit.current.is_some())
+}
+
 /// Raises the number of files that may be open to what the system allows, at most 65,536: the usual 1,024 are fewer than
 /// the connections that a listener serves. Says what it is afterwards; none means without limit.
 ///

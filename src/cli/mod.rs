@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod context;
 mod curl;
+mod debug;
 mod explain;
 mod face;
 mod failure;
@@ -34,6 +35,7 @@ mod template;
 mod token;
 mod token_file;
 pub mod version;
+mod version_history;
 mod yaml;
 
 use std::{
@@ -121,6 +123,8 @@ enum Command {
     Operator(operator::Operator),
     PathHelp(logical::PathHelp),
     Monitor(monitor::Monitor),
+    Debug(debug::Debug),
+    VersionHistory(version_history::VersionHistory),
     Plugin(plugin::Plugin),
     Print(login::Print),
     /// Show the version.
@@ -199,6 +203,8 @@ async fn command(command: Command, cx: &mut Cx<'_, '_>) -> Outcome {
         Command::Operator(command) => command.run(cx).await,
         Command::PathHelp(command) => command.run(cx).await,
         Command::Monitor(command) => command.run(cx).await,
+        Command::Debug(command) => command.run(cx).await,
+        Command::VersionHistory(command) => command.run(cx).await,
         Command::Plugin(command) => command.run(cx).await,
         Command::Print(command) => command.run(cx),
         // Answered before a client was thought of.

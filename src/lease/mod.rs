@@ -120,18 +120,18 @@ impl Leases {
         txn
     }
 
-    /// Gives a lease a new end.
+    /// Gives a lease a new end, so long from now, and never after this one nor after the one it was issued with.
     ///
     /// # Errors
     /// [`crate::base::Error::Invalid`] if it is gone.
-    pub fn renew(&self, id: &str, now: Timestamp, ttl: Ttl) -> Result<(Txn, Lease)> {
+    pub fn renew(&self, id: &str, now: Timestamp, ttl: Ttl, at_most: Timestamp) -> Result<(Txn, Lease)> {
         let mut txn = self.view.txn();
         let mut lease: Lease = txn.get(&id_key(id))?.ok_or_else(|| crate::base::Error::invalid("lease not found"))?;
         if lease.failures > 0 {
             return Err(crate::base::Error::invalid("lease expired"));
         }
         txn.delete(&expiry_key(&lease));
-        lease.expires = time::after(now, ttl).min(lease.expires_at_most);
+        lease.expires = time::after(now, ttl).min(lease.expires_at_most).min(at_most);
         lease.renewed = Some(now);
         txn.put(&id_key(id), &lease)?;
         txn.overwrite(&expiry_key(&lease), &lease.id)?;

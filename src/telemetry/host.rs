@@ -120,6 +120,12 @@ fn host() -> Json {
     ])
 }
 
+/// How many bytes the disk of a path has, and how many of them are free for this process.
+pub fn space(path: &Path) -> Option<(u64, u64)> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some((stat.f_blocks.saturating_mul(stat.f_frsize), stat.f_bavail.saturating_mul(stat.f_frsize)))
+}
+
 fn disk() -> Json {
     let path = Path::new("/");
     let Ok(stat) = rustix::fs::statvfs(path) else { return Json::Array(Vec::new()) };

@@ -10,6 +10,9 @@ use crate::policy::{Decision, Query};
 use crate::system::{Question, Renewed, RenewedLease, Revocation, Work};
 use crate::token::{Kind, Token};
 
+/// What is answered where the longest life is over, or was made so short that it is. The end stays what it was.
+const PAST_MAX: &str = "past the max TTL, cannot further renew";
+
 impl Work for Vault {
     fn revoke<'a>(&'a self, what: Revocation<'a>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
@@ -70,6 +73,18 @@ impl Work for Vault {
             login.period = token.period;
             login.explicit_max_ttl = token.explicit_max_ttl;
             login.max_ttl = token.max_ttl;
+            if !token.role.is_empty() {
+                // What the role says now holds for the tokens that it has made, and never more than it said then. One that
+                // is periodic no more makes its tokens so, as in Vault.
+                let role = self.tokens.role(&token.role)?.ok_or_else(|| {
+                    Error::invalid(format!("original token role \"{}\" could not be found, not renewing", token.role))
+                })?;
+                login.period = match role.rules.token_period {
+                    Ttl::ZERO => Ttl::ZERO,
+                    period => period.capped(token.period),
+                };
+                login.explicit_max_ttl = login.explicit_max_ttl.capped(role.rules.token_explicit_max_ttl);
+            }
             let mut regrouped = None;
             if let Some(entry) = from_method {
                 let frame = Frame { client_cert: shown, ..own_frame(self, &entry, Path::parse(&token.path)?) };
@@ -93,6 +108,9 @@ impl Work for Vault {
             );
             let mut warnings = Vec::new();
             let ttl = effective_ttl(&login, limits, lived, &mut warnings);
+            if ttl.is_zero() {
+                return Err(Error::invalid(PAST_MAX));
+            }
             let (mut txn, renewed) = self.tokens.change(&token.id, |token| {
                 token.expires = Some(time::after(now, ttl));
                 token.renewed = Some(now);
@@ -128,7 +146,12 @@ impl Work for Vault {
             let limits = entry.mount.limits(self.settings.limits);
             let renewal = entry.engine.renew_lease(frame, lease.internal.clone()).await?;
             let ttl = increment.or(renewal.ttl).or(limits.default_ttl);
-            let (txn, renewed) = self.leases.renew(id, now, ttl)?;
+            // The mount's longest life as it is tuned now, and no more than it was at the issue.
+            let end = time::after(lease.issued, renewal.max_ttl.capped(limits.max_ttl));
+            if end.min(lease.expires_at_most) <= now {
+                return Err(Error::invalid(PAST_MAX));
+            }
+            let (txn, renewed) = self.leases.renew(id, now, ttl, end)?;
             let start = self.clock.monotonic();
             self.commit(txn).await?;
             let end = self.clock.monotonic();

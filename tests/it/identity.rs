@@ -244,6 +244,86 @@ async fn nobody_is_called_so_that_a_template_grants_more() {
     world.server.with(&token).get("kv/b/x").await.ok();
 }
 
+/// Every variable of Vault's documentation, each as the only way to a path.
+#[tokio::test]
+async fn a_template_can_name_all_that_is_known_of_who_asks() {
+    let world = World::new().await;
+    let server = &world.server;
+    let (ann, _) = world.login("anna").await;
+    let entity = server.lookup(&ann).await["entity_id"].as_str().unwrap().to_owned();
+    let body = json!({"name": "ann-entity", "metadata": {"team": "blue"}, "policies": ["templated"]});
+    server.put(&format!("identity/entity/id/{entity}"), body).await.ok();
+    let shown = server.get(&format!("identity/entity/id/{entity}")).await.ok().data().clone();
+    let alias = shown["aliases"][0].clone();
+    let (alias_id, accessor) = (alias["id"].as_str().unwrap(), alias["mount_accessor"].as_str().unwrap());
+    let body = json!({"custom_metadata": {"desk": "seven"}});
+    server.put(&format!("identity/entity-alias/id/{alias_id}"), body).await.ok();
+    let group =
+        world.group(json!({"name": "crew", "member_entity_ids": [entity], "metadata": {"region": "north"}})).await;
+    let other = world.group(json!({"name": "others", "metadata": {"region": "south"}})).await;
+    let variables = [
+        ("identity.entity.id".to_owned(), entity.clone()),
+        ("identity.entity.name".to_owned(), "ann-entity".to_owned()),
+        ("identity.entity.metadata.team".to_owned(), "blue".to_owned()),
+        (format!("identity.entity.aliases.{accessor}.id"), alias_id.to_owned()),
+        (format!("identity.entity.aliases.{accessor}.name"), "anna".to_owned()),
+        (format!("identity.entity.aliases.{accessor}.custom_metadata.desk"), "seven".to_owned()),
+        (format!("identity.groups.ids.{group}.name"), "crew".to_owned()),
+        (format!("identity.groups.ids.{group}.metadata.region"), "north".to_owned()),
+        ("identity.groups.names.crew.id".to_owned(), group.clone()),
+        ("identity.groups.names.crew.metadata.region".to_owned(), "north".to_owned()),
+    ];
+    server.kv("tmpl", 1).await;
+    let rule =
+        |n: usize, variable: &str| format!("path \"tmpl/{n}-{{{{{variable}}}}}\" {{ capabilities = [\"read\"] }}\n");
+    let nothing = [
+        "identity.entity.metadata.absent".to_owned(),
+        "identity.entity.aliases.auth_none_1.name".to_owned(),
+        format!("identity.groups.ids.{other}.name"),
+        "identity.groups.names.others.metadata.region".to_owned(),
+    ];
+    let text: String = variables.iter().map(|(v, _)| v).chain(&nothing).enumerate().map(|(n, v)| rule(n, v)).collect();
+    server.policy("templated", &text).await;
+    for (n, (variable, value)) in variables.iter().enumerate() {
+        server.put(&format!("tmpl/{n}-{value}"), json!({"k": "v"})).await.ok();
+        let answer = server.with(&ann).get(&format!("tmpl/{n}-{value}")).await;
+        assert_eq!(answer.status, 200, "{variable}: {answer:?}");
+        server.with(&ann).get(&format!("tmpl/{n}-another")).await.is(403);
+    }
+    // What is not known of her, or is of a group she is not in, opens no path: not even one without the value.
+    for (n, variable) in nothing.iter().enumerate().map(|(n, v)| (n + variables.len(), v)) {
+        for value in ["", "others", "south", "anna"] {
+            let answer = server.with(&ann).get(&format!("tmpl/{n}-{value}")).await;
+            assert_eq!(answer.status, 403, "{variable}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_alias_goes_by_its_older_names_too() {
+    let world = World::new().await;
+    let server = &world.server;
+    let entity = world.entity(json!({"name": "eve"})).await;
+    for name in ["alias", "persona"] {
+        let body = json!({"name": format!("eve-{name}"), "canonical_id": entity, "mount_accessor": world.accessor});
+        server.put(&format!("identity/{name}"), body).by("hvs.nobody").await.is(403);
+        let body = json!({"name": format!("eve-{name}"), "entity_id": entity, "mount_accessor": world.accessor});
+        let id = made(&server.put(&format!("identity/{name}"), body).await.ok());
+        for other in ["alias", "persona", "entity-alias"] {
+            let shown = server.get(&format!("identity/{other}/id/{id}")).await.ok();
+            assert_eq!(shown.data()["canonical_id"], entity);
+        }
+        assert!(
+            server.list(&format!("identity/{name}/id")).await.ok().data()["keys"]
+                .as_array()
+                .unwrap()
+                .contains(&json!(id))
+        );
+        server.delete(&format!("identity/{name}/id/{id}")).await.is(204);
+        server.get(&format!("identity/entity-alias/id/{id}")).await.is(404);
+    }
+}
+
 #[tokio::test]
 async fn a_token_is_made_for_an_alias_that_its_role_allows_and_for_no_other() {
     let world = World::new().await;

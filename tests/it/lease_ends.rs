@@ -1,7 +1,7 @@
 //! Leases at their end: what cannot be revoked is listed and counted, is never renewed, and blocks nothing else.
 
 use serde_json::json;
-use warifu::base::Key;
+use warifu::base::{Clock, Key};
 use warifu::lease::{Lease, Leases};
 use warifu::mount::view_of;
 
@@ -159,4 +159,64 @@ async fn many_leases_that_end_together_end_in_one_round_of_bounded_steps() {
     assert_eq!(server.get("sys/leases/count").await.ok().data()["lease_count"], 1200);
     server.sweep().await;
     assert_eq!(server.get("sys/leases/count").await.ok().data()["lease_count"], 0);
+}
+
+#[tokio::test]
+async fn a_revocation_that_failed_is_tried_again_later_and_later() {
+    let (server, ids) = server(1, 1).await;
+    let leases = Leases::open(server.vault().barrier());
+    let stored = || leases.get(&ids[0]).unwrap().unwrap();
+    server.clock().advance(3600);
+    server.sweep().await;
+    let mut waits = Vec::new();
+    while stored().stuck.is_none() {
+        let lease = stored();
+        let wait = lease.due.unwrap().as_second() - server.clock().now().as_second();
+        waits.push(wait);
+        server.clock().advance(wait.unsigned_abs() - 1);
+        server.sweep().await;
+        assert_eq!(stored().failures, lease.failures, "not before {wait} s are over");
+        server.clock().advance(1);
+        server.sweep().await;
+        assert!(stored().failures > lease.failures, "after {wait} s");
+    }
+    assert!(waits.is_sorted_by(|a, b| a < b) && waits[0] == 5, "{waits:?}");
+    let tries = stored().failures;
+    server.clock().advance(86_400);
+    server.sweep().await;
+    assert_eq!(stored().failures, tries, "what is stuck waits for people");
+}
+
+#[tokio::test]
+async fn the_older_names_lead_through_the_same_doors() {
+    let (server, ids) = server(4, 1).await;
+    let all = r#"path "sys/*" { capabilities = ["create", "read", "update", "delete", "list"] }"#;
+    server.policy("all-of-sys", all).await;
+    let other = server.with(&server.token_of(json!({"policies": ["all-of-sys"]})).await);
+    let below = "pki/issue/r";
+    for (path, body) in [
+        (format!("sys/revoke/{}", ids[1]), json!({})),
+        ("sys/revoke".to_owned(), json!({"lease_id": ids[1]})),
+        (format!("sys/renew/{}", ids[1]), json!({})),
+        (format!("sys/revoke-prefix/{below}"), json!({})),
+        (format!("sys/revoke-force/{below}"), json!({})),
+    ] {
+        server.anonymous().put(&path, body.clone()).await.is(403);
+        other.put(&path, body).await.is(403);
+    }
+    let there = |id: &str| server.put("sys/leases/lookup", json!({"lease_id": id}));
+    assert_eq!(there(&ids[1]).await.status, 200);
+    server.put(&format!("sys/renew/{}", ids[1]), json!({})).await.refused(400, "lease is not renewable");
+    server.put("sys/renew", json!({"lease_id": "pki/issue/r/none"})).await.refused(400, "lease not found");
+    server.put("sys/revoke", json!({})).await.refused(400, "lease_id must be specified");
+    server.put(&format!("sys/revoke/{}", ids[1]), json!({})).await.is(204);
+    server.put("sys/revoke", json!({"lease_id": ids[2]})).await.is(204);
+    for id in &ids[1..3] {
+        there(id).await.is(400);
+    }
+    server.put(&format!("sys/revoke-prefix/{below}"), json!({})).await;
+    there(&ids[3]).await.is(400);
+    assert_eq!(there(&ids[0]).await.status, 200, "its engine cannot take it back");
+    server.put(&format!("sys/revoke-force/{below}"), json!({})).await.ok();
+    there(&ids[0]).await.is(400);
 }

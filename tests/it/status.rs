@@ -246,3 +246,68 @@ async fn pages_of_other_origins_are_heard_only_where_they_are_named() {
     server.put("sys/config/ui/headers/X-Vault-Mine", json!({"values": ["a"]})).await.is(400);
     server.put("sys/config/ui/headers/Content-Length", json!({"values": ["0"]})).await.is(400);
 }
+
+#[tokio::test]
+async fn a_keyring_gets_a_new_term_when_it_has_done_enough() {
+    let server = Server::new().await;
+    server.put("sys/rotate/keyring/config", json!({"max_operations": 1_000_000, "interval": 0})).await.ok();
+    let term = || async { server.get("sys/key-status").await.ok().data()["term"].as_u64().unwrap() };
+    let vault = server.vault();
+    let counted = |encryptions: u64| {
+        let mut txn = vault.barrier().view().txn();
+        txn.overwrite(&warifu::base::Key::new("core/encryptions"), &json!({"term": 1, "encryptions": encryptions}))
+            .unwrap();
+        vault.commit(txn)
+    };
+    counted(990_000).await.unwrap();
+    server.clock().advance(1);
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert_eq!(term().await, 1);
+    counted(1_000_000).await.unwrap();
+    server
+        .eventually("the keyring has a new term", || async {
+            server.clock().advance(1);
+            term().await == 2
+        })
+        .await;
+    assert!(server.get("sys/key-status").await.ok().data()["encryptions"].as_u64().unwrap() < 1000, "counted anew");
+    server.put("sys/rotate/keyring", json!({})).await.is(204);
+    assert_eq!(term().await, 3);
+}
+
+#[tokio::test]
+async fn what_there_is_none_of_is_told_so() {
+    let server = Server::new().await;
+    let status = server.get("sys/replication/status").await.ok();
+    assert_eq!(
+        (&status.data()["dr"]["mode"], &status.data()["performance"]["mode"]),
+        (&json!("disabled"), &json!("disabled"))
+    );
+    assert_eq!(server.get("sys/internal/ui/namespaces").await.ok().data()["keys"], json!([]));
+    for path in [
+        "sys/namespaces/a",
+        "sys/storage/raft/configuration",
+        "sys/license/status",
+        "sys/pprof/heap",
+        "sys/workflows/manage",
+    ] {
+        server.get(path).await.refused(404, "unsupported path");
+    }
+}
+
+#[tokio::test]
+async fn policies_are_listed_with_their_texts_in_stretches() {
+    let server = Server::new().await;
+    let text = r#"path "a" { capabilities = ["read"] }"#;
+    for name in ["one", "two"] {
+        server.policy(name, text).await;
+    }
+    let all = server.list("sys/policies/detailed/acl").await.ok();
+    assert_eq!(all.data()["keys"], json!(["default", "one", "root", "two"]));
+    assert_eq!(all.data()["key_info"]["one"], json!({"name": "one", "policy": text}));
+    assert!(all.data()["key_info"]["default"]["policy"].as_str().unwrap().contains("lookup-self"));
+    let some = server.call("GET", "sys/policies/detailed/acl?list=true&after=default&limit=1").await.ok();
+    assert_eq!(some.data()["keys"], json!(["one"]));
+    let reader = server.token_of(json!({"policies": ["default"]})).await;
+    server.list("sys/policies/detailed/acl").by(&reader).await.is(403);
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use warifu::storage::sqlite::Sqlite;
 
 use crate::server::{MAX_TTL, Plan, Server, at_once};
@@ -101,6 +101,73 @@ async fn a_periodic_token_lives_as_long_as_it_is_renewed() {
     const { assert!(12 * 359_999 > MAX_TTL) };
     server.clock().advance(360_000);
     assert!(!server.alive(&token).await);
+}
+
+#[tokio::test]
+async fn what_a_role_says_now_holds_for_the_tokens_it_has_made() {
+    let server = Server::new().await;
+    let role = |body: Value| server.put("auth/token/roles/r", body);
+    let made = || async { server.put("auth/token/create/r", json!({})).await.ok().auth()["client_token"].clone() };
+    let renew = |token: &Value| server.put("auth/token/renew-self", json!({})).by(token.as_str().unwrap());
+    role(json!({"token_period": "100s"})).await.ok();
+    let token = made().await;
+    assert_eq!(renew(&token).await.ok().auth()["lease_duration"], 100);
+    role(json!({"token_period": "60s"})).await.ok();
+    assert_eq!(renew(&token).await.ok().auth()["lease_duration"], 60);
+    role(json!({"token_period": "500s"})).await.ok();
+    assert_eq!(renew(&token).await.ok().auth()["lease_duration"], 100, "no more than it said when it was made");
+    role(json!({"token_explicit_max_ttl": "150s"})).await.ok();
+    server.clock().advance(90);
+    assert_eq!(renew(&token).await.ok().auth()["lease_duration"], 60);
+    server.delete("auth/token/roles/r").await.is(204);
+    server.clock().advance(1);
+    renew(&token).await.refused(400, "original token role \"r\" could not be found, not renewing");
+    assert_eq!(server.lookup(token.as_str().unwrap()).await["ttl"], 59, "it keeps the end it has");
+    // A role that is periodic no more: what it made ends with the longest life.
+    role(json!({"token_period": "30d"})).await.ok();
+    let token = made().await;
+    server.clock().advance(20 * 86_400);
+    role(json!({"token_period": 0})).await.ok();
+    assert_eq!(renew(&token).await.ok().auth()["lease_duration"], MAX_TTL - 20 * 86_400);
+}
+
+#[tokio::test]
+async fn a_mount_that_is_tuned_down_lets_nothing_be_renewed_beyond_it() {
+    let server = Server::new().await;
+    let token = server.token_of(json!({"ttl": "2h", "policies": ["default"]})).await;
+    let periodic = server.token_of(json!({"period": "2h", "policies": ["default"]})).await;
+    let renew = |token: &str| server.put("auth/token/renew-self", json!({"increment": "2h"})).by(token);
+    server.put("sys/auth/token/tune", json!({"default_lease_ttl": "1h", "max_lease_ttl": "1h"})).await.ok();
+    server.clock().advance(1800);
+    assert_eq!(renew(&token).await.ok().auth()["lease_duration"], 1800);
+    assert_eq!(renew(&periodic).await.ok().auth()["lease_duration"], 3600, "each period is bound, not the whole");
+    server.clock().advance(1799);
+    assert_eq!(renew(&token).await.ok().auth()["lease_duration"], 1);
+    server.clock().advance(1);
+    assert!(!server.alive(&token).await);
+    // Whose longest life is over already keeps the end that it was given.
+    server.put("sys/auth/token/tune", json!({"max_lease_ttl": "10h", "default_lease_ttl": "1h"})).await.ok();
+    let token = server.token_of(json!({"ttl": "9h", "policies": ["default"]})).await;
+    server.put("sys/auth/token/tune", json!({"max_lease_ttl": "1h"})).await.ok();
+    server.clock().advance(3600);
+    renew(&token).await.refused(400, "past the max TTL, cannot further renew");
+    assert_eq!(server.lookup(&token).await["ttl"], 8 * 3600);
+}
+
+#[tokio::test]
+async fn a_path_suffix_is_where_tokens_of_a_role_can_be_revoked_together() {
+    let server = Server::new().await;
+    for suffix in ["a/b", "..", "a b", "a*", "x\n"] {
+        server.put("auth/token/roles/bad", json!({"path_suffix": suffix})).await.refused(400, "path suffix");
+    }
+    server.put("auth/token/roles/r", json!({"path_suffix": "blue", "orphan": true})).await.ok();
+    let blue = server.put("auth/token/create/r", json!({})).await.ok().auth()["client_token"].clone();
+    assert_eq!(server.lookup(blue.as_str().unwrap()).await["path"], "auth/token/create/r/blue");
+    server.put("auth/token/roles/r", json!({"path_suffix": "green"})).await.ok();
+    let green = server.put("auth/token/create/r", json!({})).await.ok().auth()["client_token"].clone();
+    server.put("sys/leases/revoke-prefix/auth/token/create/r/blue", json!({})).await.ok();
+    assert!(!server.alive(blue.as_str().unwrap()).await);
+    assert!(server.alive(green.as_str().unwrap()).await);
 }
 
 #[tokio::test]
@@ -344,6 +411,19 @@ async fn a_token_bound_to_networks_is_worth_nothing_elsewhere() {
     let near = server.put("auth/token/create/near", json!({})).await.ok().auth()["client_token"].clone();
     assert!(!server.alive(far.as_str().unwrap()).await);
     assert!(server.alive(near.as_str().unwrap()).await);
+    // A batch token carries its bounds along.
+    for (name, cidr, alive) in [("far", "10.0.0.0/8", false), ("near", "127.0.0.0/8", true)] {
+        let role = json!({"token_bound_cidrs": [cidr], "token_type": "batch", "orphan": true, "renewable": false});
+        server.put(&format!("auth/token/roles/batch-{name}"), role).await.ok();
+        let batch = server
+            .put(&format!("auth/token/create/batch-{name}"), json!({"policies": ["default"]}))
+            .await
+            .ok()
+            .auth()
+            .clone();
+        assert_eq!(batch["token_type"], "batch");
+        assert_eq!(server.alive(batch["client_token"].as_str().unwrap()).await, alive, "{name}");
+    }
     // A header that nobody was told to believe changes no address.
     for header in ["x-forwarded-for", "forwarded", "x-real-ip"] {
         let call = server.with(far.as_str().unwrap()).get("auth/token/lookup-self");

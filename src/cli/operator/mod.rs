@@ -1,10 +1,12 @@
-//! The operator's commands: init, unseal, seal, rotate, rekey, generate-root, step-down, and looking at a share.
+//! The operator's commands: init, unseal, seal, rotate, rekey, generate-root, step-down; looking at a share, at who used the
+//! server, at its nodes, and at what would keep it from starting.
 
 mod generate_root;
 mod init;
 mod keys;
 mod rekey;
 mod share;
+mod usage;
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, json};
@@ -12,6 +14,7 @@ use serde_json::{Map, json};
 use super::{
     context::Cx,
     failure::{Doing, Failure, Outcome},
+    server::Diagnose,
     status,
 };
 use crate::client::Request;
@@ -34,6 +37,9 @@ enum Command {
     GenerateRoot(generate_root::GenerateRoot),
     StepDown(StepDown),
     Share(share::Share),
+    Members(usage::Members),
+    Usage(usage::Usage),
+    Diagnose(Diagnose),
 }
 
 impl Operator {
@@ -48,6 +54,9 @@ impl Operator {
             Command::GenerateRoot(command) => command.run(cx).await,
             Command::StepDown(command) => command.run(cx).await,
             Command::Share(command) => command.run(cx),
+            Command::Members(command) => command.run(cx).await,
+            Command::Usage(command) => command.run(cx).await,
+            Command::Diagnose(command) => command.run(cx),
         }
     }
 }

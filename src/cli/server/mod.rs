@@ -1,6 +1,7 @@
 //! `warifu server`: reads the configuration, opens the store, listens, and ends in good order.
 
 mod dev;
+mod diagnose;
 mod run;
 
 use std::ffi::OsString;
@@ -11,6 +12,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+
+pub(super) use diagnose::Diagnose;
 
 use super::face::{self, complain};
 use crate::base::{Clock, Rng, time::SystemClock};
