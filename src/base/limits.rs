@@ -40,7 +40,7 @@ pub const SESSION_SLOTS: usize = 4096;
 pub const FOLDER_CACHE: usize = 256;
 /// Compiled policies that sessions share: one for each role and entity at work, a MiB or two.
 pub const SHARED_ACLS: usize = 512;
-/// Rows of the store that are kept as they lie there: at some 700 bytes each, and 1.3 KiB at most, a few MiB.
+/// Rows of the store that are kept as they lie there: at some 700 bytes each, and 2 KiB at most, a few MiB.
 pub const ROW_CACHE: usize = 8192;
 /// Keys whose encrypted names are kept: at some 300 bytes each a good MiB.
 pub const NAME_CACHE: usize = 4096;
@@ -66,6 +66,8 @@ pub const WATCHES_OF_TOKEN: usize = 4;
 pub const WATCH_PATHS: usize = 256;
 /// Rows that all of them look at, at some 300 bytes each.
 pub const WATCH_ROWS: usize = 65_536;
+/// Connections that wait in the kernel's queue until one listener accepts them: as many as the kernel allows by itself.
+pub const BACKLOG: u32 = 4096;
 /// Requests at work in the node at once.
 pub const IN_FLIGHT: usize = 16_384;
 /// Seconds that a client may take for its TLS handshake.

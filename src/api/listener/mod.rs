@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
@@ -179,13 +179,34 @@ fn of_client(error: &io::Error) -> bool {
 /// No host is every interface: of both kinds of address, or of the old kind where the system knows no other.
 async fn socket(address: &Address) -> io::Result<TcpListener> {
     if !address.host().is_empty() {
-        return TcpListener::bind((address.host(), address.port())).await;
+        return bind(address.host(), address.port()).await;
     }
-    match TcpListener::bind(("::", address.port())).await {
+    match bind("::", address.port()).await {
         Ok(socket) => Ok(socket),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
-        Err(_) => TcpListener::bind(("0.0.0.0", address.port())).await,
+        Err(_) => bind("0.0.0.0", address.port()).await,
     }
+}
+
+/// Listens at the first address of a host that can be had.
+async fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
+    let mut failure = io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address");
+    for address in tokio::net::lookup_host((host, port)).await? {
+        match listen(address) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// With room for many that come at once: whoever finds none tries again only after a second.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart need not wait for the connections of the last run to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::BACKLOG)
 }
 
 /// Small answers leave at once.

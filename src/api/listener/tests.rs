@@ -114,6 +114,17 @@ async fn lives(served: &Served) {
 }
 
 #[tokio::test]
+async fn a_storm_waits_in_the_kernel_and_nobody_is_turned_away() {
+    let listener = Listener::bind_within(&rules(), None, Limits::default()).await.unwrap();
+    let mut waiting = Vec::new();
+    // More than a queue has room for by default; none is accepted, and who finds no room would wait for good.
+    for _ in 0..400 {
+        let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(listener.local_addr())).await;
+        waiting.push(connected.expect("turned away").unwrap());
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_never_finishes_its_headers_is_closed() {
     let served = plain(ListenerConfig { header_timeout: SHORT, ..rules() }).await;
     for opening in
