@@ -3,7 +3,7 @@
 //!     token/id/<digest>                    the token
 //!     token/accessor/<accessor>            its digest
 //!     token/child/<parent>/<digest>        who dies with whom
-//!     token/path/<path it came from>/<digest>
+//!     token/path/<path it came from>/<time>/<digest>
 //!     token/expiry/<time>/<digest>         who is to be revoked when
 //!     token/leaving/<digest>               who is gone, but has left something
 //!
@@ -21,6 +21,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 pub use entry::{Kind, Token, Use};
 
 use crate::barrier::{Barrier, Txn, View};
+use crate::base::key::Segment;
 use crate::base::{Key, Result, Rng, Secret, Timestamp, ids, limits};
 use crate::crypto::aead::AeadKey;
 use crate::crypto::mac::HmacKey;
@@ -133,7 +134,7 @@ impl Tokens {
         let mut txn = self.view.txn();
         txn.create(&id_key(&token.id), token)?;
         txn.create(&accessor_key(&token.accessor), &token.id)?;
-        txn.overwrite(&path_key(&token.path).join(&token.id), &())?;
+        txn.overwrite(&came_key(token), &())?;
         if !token.parent.is_empty() {
             txn.expect_present(&id_key(&token.parent));
             txn.overwrite(&child_key(&token.parent).join(&token.id), &())?;
@@ -149,7 +150,7 @@ impl Tokens {
         let mut txn = self.view.txn();
         txn.delete(&id_key(&token.id));
         txn.delete(&accessor_key(&token.accessor));
-        txn.delete(&path_key(&token.path).join(&token.id));
+        txn.delete(&came_key(token));
         if !token.parent.is_empty() {
             txn.delete(&child_key(&token.parent).join(&token.id));
         }
@@ -190,8 +191,8 @@ impl Tokens {
             let mut segments = key.segments();
             let nanos = segments.next()?.number()?;
             let digest = match segments.next()? {
-                crate::base::key::Segment::Name(name) => name.to_owned(),
-                crate::base::key::Segment::Ordered(_) => return None,
+                Segment::Name(name) => name.to_owned(),
+                Segment::Ordered(_) => return None,
             };
             Some((Timestamp::from_nanosecond(i128::from(nanos)).ok()?, digest))
         });
@@ -220,27 +221,44 @@ impl Tokens {
         txn
     }
 
-    /// Digests of tokens that came from a path or from below it.
+    /// Tokens that came from a path or from below it: their digests, each with its row under the path.
     ///
     /// # Errors
     /// As [`Tokens::get`].
-    pub fn below_path(&self, path: &str, limit: usize) -> Result<Vec<String>> {
-        let keys = self.view.read(|r| r.first_keys(&path_key(path), limit))?;
-        Ok(keys.iter().filter_map(|k| k.as_str().rsplit('/').next().map(str::to_owned)).collect())
+    pub fn below_path(&self, path: &str, limit: usize) -> Result<Vec<(Key, String)>> {
+        let folder = path_key(path);
+        let keys = self.view.read(|r| r.first_keys(&folder, limit))?;
+        Ok(keys.iter().map(|key| (folder.clone().append(key), last_name(key))).collect())
     }
 
-    /// The names below a path from which tokens came.
+    /// The names below a path from which tokens came, and the digests of those that came from itself.
     ///
     /// # Errors
     /// As [`Tokens::get`].
     pub fn list_path(&self, path: &str) -> Result<Vec<String>> {
-        self.view.list(&path_key(path))
+        let folder = path_key(path);
+        self.view.read(|r| {
+            let mut names = r.list(&folder)?;
+            names.retain(|name| matches!(Segment::of(name), Segment::Name(_)));
+            let mut after = Key::default();
+            // Moments come before names.
+            loop {
+                let keys = r.keys_after(&folder, &after, limits::BATCH_KEYS)?;
+                let here = keys.iter().take_while(|key| matches!(key.segments().next(), Some(Segment::Ordered(_))));
+                let found = names.len();
+                names.extend(here.map(last_name));
+                match keys.last() {
+                    Some(last) if names.len() - found == keys.len() => after = last.clone(),
+                    _ => return Ok(names),
+                }
+            }
+        })
     }
 
     /// Drops the row by which a token is found under a path, where the token itself is gone.
-    pub fn forget_path(&self, path: &str, digest: &str) -> Txn {
+    pub fn forget_path(&self, row: &Key) -> Txn {
         let mut txn = self.view.txn();
-        txn.delete(&path_key(path).join(digest));
+        txn.delete(row);
         txn
     }
 
@@ -326,6 +344,15 @@ fn child_key(parent: &str) -> Key {
 
 fn path_key(path: &str) -> Key {
     Key::new("path").join(path)
+}
+
+/// In the order of time, so that the rows of many new tokens share their pages.
+fn came_key(token: &Token) -> Key {
+    path_key(&token.path).at(token.created).join(&token.id)
+}
+
+fn last_name(key: &Key) -> String {
+    key.as_str().rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 fn leaving_key(digest: &str) -> Key {

@@ -172,14 +172,14 @@ impl Vault {
             }
         }
         loop {
-            let digests = self.tokens.below_path(prefix, limits::BATCH_KEYS)?;
-            if digests.is_empty() {
+            let tokens = self.tokens.below_path(prefix, limits::BATCH_KEYS)?;
+            if tokens.is_empty() {
                 return Ok(());
             }
-            for digest in digests {
+            for (row, digest) in tokens {
                 match self.tokens.get(&digest)? {
                     Some(_) => self.revoke_token_tree(&digest).await?,
-                    None => self.commit(self.tokens.forget_path(prefix, &digest)).await.map(drop)?,
+                    None => self.commit(self.tokens.forget_path(&row)).await.map(drop)?,
                 }
             }
         }
