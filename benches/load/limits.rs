@@ -42,12 +42,15 @@ pub fn commits(folder: &str, seconds: &str) -> Result<ExitCode> {
     let connection = Connection::open(Path::new(folder).join("limit.db"))?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA mmap_size = 0; PRAGMA cache_size = -2048;
+        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA mmap_size = 0; PRAGMA cache_size = -8192;
          CREATE TABLE IF NOT EXISTS entries (
-             key TEXT NOT NULL PRIMARY KEY COLLATE BINARY, version INTEGER NOT NULL, value BLOB NOT NULL
-         ) STRICT, WITHOUT ROWID;",
+             place INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE COLLATE BINARY, version INTEGER NOT NULL, value BLOB NOT NULL
+         ) STRICT;",
     )?;
-    let mut insert = connection.prepare("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3)")?;
+    let mut insert = connection.prepare(
+        "INSERT INTO entries (key, version, value) VALUES (?1, ?2, ?3)
+         ON CONFLICT (key) DO UPDATE SET version = excluded.version, value = excluded.value",
+    )?;
     let (mut begin, mut commit) = (connection.prepare("BEGIN IMMEDIATE")?, connection.prepare("COMMIT")?);
     let mut value = vec![0xa5; ROW_BYTES];
     let before: u32 = connection.query_row("SELECT coalesce(max(version), 0) FROM entries", [], |row| row.get(0))?;

@@ -4,6 +4,7 @@
 //! (`writer.rs`). What the file must be before anything touches it is in `file.rs`.
 
 mod file;
+mod fold;
 mod reader;
 mod rows;
 #[cfg(test)]

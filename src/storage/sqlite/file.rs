@@ -22,12 +22,10 @@ const APPLICATION: u32 = 0x7772_6675;
 const SCHEMA: u32 = 1;
 /// Files up to this size, in bytes, are checked whole when they are opened: some milliseconds.
 const CHECK_BYTES: u64 = 8 << 20;
-/// The log is folded into the file when it has this many pages (16 MiB): seldom enough to stall few commits.
-const CHECKPOINT_PAGES: u32 = 4000;
 /// What the log keeps of the disk when it starts over.
 const LOG_KEEP_BYTES: u32 = 32 << 20;
 /// Page cache of the writing connection, in KiB.
-const WRITER_CACHE: usize = 2048;
+const WRITER_CACHE: usize = 8 << 10;
 /// Without it, commits would stop all readers, and durability would not be what `writer.rs` says.
 const NO_LOG: &str = "lies on a file system that cannot keep a write-ahead log";
 /// How long a statement waits for a lock of another process, say a backup.
@@ -56,7 +54,7 @@ impl Place {
         Ok(place)
     }
 
-    /// Opens the connection that writes.
+    /// Opens a connection that writes: to the store, or from its log to its file.
     pub fn writing(&self) -> Result<Connection> {
         let open = || {
             let connection = Connection::open_with_flags(&self.path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
@@ -64,7 +62,7 @@ impl Place {
             let logs = log_ahead(&connection)?;
             connection.execute_batch(&format!(
                 "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;
-                 PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = {LOG_KEEP_BYTES};"
+                 PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {LOG_KEEP_BYTES};"
             ))?;
             Ok::<_, rusqlite::Error>((connection, logs))
         };
@@ -175,6 +173,9 @@ impl Place {
     }
 
     /// Makes the file under another name, so that it is whole or absent whatever happens.
+    ///
+    /// Keys are as good as random, so whatever lies in their order is written to as many pages as there are rows. Values
+    /// therefore lie in the order in which they came, many to a page, and only the index is in the order of keys.
     fn make(&self) -> Result<()> {
         if self.log_bytes() > 0 {
             return Err(self.invalid("is gone, but its log is still there: put the file back, or remove the log"));
@@ -200,10 +201,11 @@ impl Place {
                  PRAGMA application_id = {APPLICATION};
                  PRAGMA user_version = {SCHEMA};
                  CREATE TABLE entries (
-                     key TEXT NOT NULL PRIMARY KEY COLLATE BINARY,
+                     place INTEGER PRIMARY KEY,
+                     key TEXT NOT NULL UNIQUE COLLATE BINARY,
                      version INTEGER NOT NULL,
                      value BLOB NOT NULL
-                 ) STRICT, WITHOUT ROWID;
+                 ) STRICT;
                  CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL) STRICT;
                  INSERT INTO meta VALUES (1, 0);
                  COMMIT;"

@@ -92,7 +92,7 @@ impl Rows {
 }
 
 /// Bytes of the largest key and row that are kept.
-const LARGEST: usize = 1280;
+const LARGEST: usize = 2048;
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::{Batch, Change, Commit, Row, UpdateFn, Version, batch};
 use super::file::{self, Place, number};
+use super::fold::{self, Fold};
 use super::{Told, statement_error};
 use crate::base::{Error, Result, limits};
 
@@ -46,6 +47,8 @@ pub struct Job {
 pub struct Writer {
     // None after a failed commit, until the file is opened anew. Declared before the place, whose lock it needs.
     connection: Option<Connection>,
+    // None only when it ends.
+    fold: Option<Fold>,
     place: Place,
     jobs: mpsc::Receiver<Job>,
     told: Arc<Told>,
@@ -83,7 +86,8 @@ impl Writer {
         let position = told.position.load(Ordering::Acquire);
         #[cfg(test)]
         let connection = super::tests::with_faults(connection, &told)?;
-        Ok(Self { connection: Some(connection), place, jobs, told, failing, position, failures: 0 })
+        let fold = Some(Fold::start(place.writing()?)?);
+        Ok(Self { connection: Some(connection), fold, place, jobs, told, failing, position, failures: 0 })
     }
 
     /// Works until nobody can send any more, then folds the log into the file.
@@ -91,8 +95,9 @@ impl Writer {
         while let Some(job) = self.jobs.blocking_recv() {
             self.group(job);
         }
+        self.fold = None;
         if let Some(connection) = self.connection.take() {
-            checkpoint(&connection);
+            truncate(&connection);
             if let Err((_, cause)) = connection.close() {
                 tracing::warn!(%cause, "the store did not close well");
             }
@@ -110,6 +115,8 @@ impl Writer {
             Ok(()) => {
                 if !group.commits.is_empty() {
                     self.failures = 0;
+                    let rows = group.commits.iter().map(|commit| commit.keys.len()).sum();
+                    self.fold.iter_mut().for_each(|fold| fold.wrote(rows));
                     // Before the position is published: see `rows.rs`.
                     for commit in &group.commits {
                         commit.keys.iter().for_each(|key| self.told.rows.forget(key, commit.version));
@@ -143,14 +150,17 @@ impl Writer {
                 group.answer_all(|| Error::Unknown);
             }
         }
-        if self.place.log_bytes() > LOG_MOST_BYTES
-            && let Some(connection) = &self.connection
-        {
-            checkpoint(connection);
+        if let Some(connection) = &self.connection {
+            if self.place.log_bytes() > LOG_MOST_BYTES {
+                truncate(connection);
+            } else if self.fold.as_ref().is_some_and(Fold::is_due) {
+                fold::pages(connection);
+            }
         }
     }
 
-    /// Applies the first job and all that wait by then, and commits.
+    /// Applies the first job and all that wait behind it, and commits. What comes while it works is for the next group: it
+    /// would keep those who wait from going on, and a flush leaves time enough for the next group to gather.
     fn transact(&mut self, first: Job, group: &mut Group) -> Result<(), Failure> {
         let opened = if self.connection.is_some() { Ok(()) } else { self.open() };
         let Some(connection) = self.connection.take() else {
@@ -173,6 +183,7 @@ impl Writer {
 
     fn apply_all(&mut self, connection: &Connection, first: Job, group: &mut Group) -> rusqlite::Result<()> {
         let mut next = Some(first);
+        let most = limits::WRITE_GROUP.min(1 + self.jobs.len());
         let begun = run(connection, "BEGIN IMMEDIATE");
         while let Some(Job { work, answer }) = next {
             group.answers.push(answer);
@@ -181,7 +192,7 @@ impl Writer {
             }
             let result = self.apply(connection, work, group)?;
             group.results.push(result);
-            let full = group.answers.len() >= limits::WRITE_GROUP || group.bytes >= limits::WRITE_GROUP_BYTES;
+            let full = group.answers.len() >= most || group.bytes >= limits::WRITE_GROUP_BYTES;
             next = if full { None } else { self.jobs.try_recv().ok() };
         }
         begun?;
@@ -214,7 +225,7 @@ impl Writer {
         }
         self.position += 1;
         let mut put = connection.prepare_cached(
-            "INSERT INTO entries VALUES (?1, ?2, ?3)
+            "INSERT INTO entries (key, version, value) VALUES (?1, ?2, ?3)
              ON CONFLICT (key) DO UPDATE SET version = excluded.version, value = excluded.value",
         )?;
         let mut delete = connection.prepare_cached("DELETE FROM entries WHERE key = ?1")?;
@@ -291,8 +302,8 @@ fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
-/// Folds the log into the file and empties it. That it cannot be done now is no error: the log stays and counts.
-fn checkpoint(connection: &Connection) {
+/// Folds the log into the file and empties it, waiting for readers. That it cannot be done now is no error: the log stays.
+fn truncate(connection: &Connection) {
     if let Err(cause) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
         tracing::warn!(%cause, "the store's log was not folded in");
     }

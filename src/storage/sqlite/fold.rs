@@ -1,0 +1,81 @@
+//! Folding the log into the file beside the commits, by a thread of its own; the writer only lets the log begin anew.
+//!
+//! SQLite lets one connection copy pages from the log while another appends to it. The log begins anew only when nothing
+//! in it is left to copy, though, which never happens by itself while writes go on. So the thread copies what there is
+//! each time that so many rows were written, and once the log is long, the writer copies the little that came since.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use crate::base::Result;
+
+/// Rows that are written from one folding to the next. A row is a page of the log at most, most of the time.
+const ROWS: usize = 2048;
+/// From so many pages on the log is long: 16 MiB.
+const LONG_PAGES: u32 = 4096;
+
+/// The thread, as the writer sees it.
+pub struct Fold {
+    // None only while it is dropped: the thread ends when nobody can ring any more.
+    bell: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+    long: Arc<AtomicBool>,
+    rows: usize,
+}
+
+impl Fold {
+    /// Starts it, with a connection of its own.
+    pub fn start(connection: Connection) -> Result<Self> {
+        let (bell, rung) = sync_channel(1);
+        let long = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&long);
+        let thread =
+            std::thread::Builder::new().name("store fold".into()).spawn(move || run(&connection, &rung, &told))?;
+        Ok(Self { bell: Some(bell), thread: Some(thread), long, rows: 0 })
+    }
+
+    /// Notes that so many rows were committed.
+    pub fn wrote(&mut self, rows: usize) {
+        self.rows += rows;
+        if self.rows >= ROWS {
+            self.rows = 0;
+            // One that was rung before and not heard yet is enough.
+            let _ = self.bell.as_ref().map(|bell| bell.try_send(()));
+        }
+    }
+
+    /// Whether the log is long and nearly all of it folded in; true once.
+    pub fn is_due(&self) -> bool {
+        self.long.load(Ordering::Relaxed) && self.long.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Fold {
+    fn drop(&mut self) {
+        self.bell = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that folds the store's log panicked");
+        }
+    }
+}
+
+fn run(connection: &Connection, rung: &Receiver<()>, long: &AtomicBool) {
+    while rung.recv().is_ok() {
+        if pages(connection).is_some_and(|pages| pages >= LONG_PAGES) {
+            long.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Copies what can be copied without waiting for anybody; how many pages the log has, if that is known. A log that
+/// cannot be folded in now stays, and counts: that is no error.
+pub fn pages(connection: &Connection) -> Option<u32> {
+    let pages = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1));
+    pages.inspect_err(|cause| tracing::warn!(%cause, "the store's log was not folded in")).ok()
+}
