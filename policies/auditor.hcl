@@ -8,6 +8,12 @@ path "sys/policies/acl" {
 path "sys/policies/acl/*" {
   capabilities = ["read"]
 }
+path "sys/policies/apply" {
+  capabilities = ["read"]
+}
+path "sys/policies/sets" {
+  capabilities = ["read", "sudo"]
+}
 path "sys/mounts" {
   capabilities = ["read"]
 }

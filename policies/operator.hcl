@@ -39,6 +39,15 @@ path "sys/policies/acl" {
 path "sys/policies/acl/*" {
   capabilities = ["create", "read", "update", "delete"]
 }
+path "sys/policies/apply" {
+  capabilities = ["read"]
+}
+path "sys/policies/apply/+" {
+  capabilities = ["update", "sudo"]
+}
+path "sys/policies/sets" {
+  capabilities = ["read", "sudo"]
+}
 path "sys/capabilities" {
   capabilities = ["update"]
 }

@@ -1,7 +1,7 @@
 # A service in a container: held by the token that its sidecar gets from AppRole. One policy serves all of them.
 #
-# What is a service's own hangs on the name of its AppRole, which the login puts into the alias of its entity; no request can set it. Replace
-# @services@ by the accessor of the auth mount before writing this policy:
+# What is a service's own hangs on the name of its AppRole, which the login puts into the alias of its entity; no request can set it. @services@
+# stands for the accessor of the auth method mounted at services/: `warifu policy apply policies` fills it in. `policy write` does not:
 #
 #     accessor=$(warifu auth list -format=json | jq -r '.["services/"].accessor')
 #     sed "s/@services@/$accessor/" service.hcl | warifu policy write service -

@@ -50,6 +50,14 @@ pub const MOUNTS: usize = 10_000;
 pub const TOKEN_POLICIES: usize = 256;
 /// Largest text of one policy, in bytes.
 pub const POLICY_BYTES: usize = 1 << 20;
+/// Most policies that are read or applied at once: a directory has some hundreds, and all of them are in one answer.
+pub const POLICIES_AT_ONCE: usize = 5000;
+/// Most bytes of all their texts together: half of what a body may have.
+pub const POLICIES_BYTES: usize = BODY_BYTES / 2;
+/// Most sets of policies in use that one answer lists.
+pub const POLICY_SETS: usize = 1000;
+/// Longest id of a commit that is kept with what was applied.
+pub const COMMIT_BYTES: usize = 128;
 /// Most metadata pairs of a token or an alias.
 pub const METADATA_PAIRS: usize = 64;
 /// Longest key or value of metadata, in bytes.

@@ -10,6 +10,8 @@ use crate::{
     client::fake::{Answer, Fake, answer},
 };
 
+mod policy;
+
 struct Counted;
 
 impl Rng for Counted {

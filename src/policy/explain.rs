@@ -139,7 +139,7 @@ impl Acl {
         self.dropped.iter().filter_map(|origin| origin_of(&self.policies, *origin))
     }
 
-    fn view(&self, rule: &Merged) -> RuleView<'_> {
+    pub(super) fn view(&self, rule: &Merged) -> RuleView<'_> {
         RuleView {
             path: rule.pattern.written(),
             capabilities: words(rule.capabilities),

@@ -68,6 +68,33 @@ impl Limits {
         }
     }
 
+    /// The same limits in one form: values sorted and without repetitions, and nothing that says nothing.
+    pub(super) fn normal(mut self) -> Self {
+        for values in [&mut self.allowed, &mut self.denied] {
+            if values.get(ANY).is_some_and(Vec::is_empty) {
+                values.retain(|name, wanted| &**name == ANY || !wanted.is_empty());
+            }
+            for wanted in values.values_mut() {
+                wanted.sort_by_cached_key(|value| format!("{value:?}"));
+                wanted.dedup();
+            }
+        }
+        if self.allowed.len() == 1 && self.allowed.get(ANY).is_some_and(Vec::is_empty) {
+            self.allowed.clear();
+        }
+        if self.denied.contains_key(ANY) {
+            self.denied.retain(|name, _| &**name == ANY);
+            self.denied.insert(ANY.into(), Vec::new());
+        }
+        self.required.sort_unstable();
+        self
+    }
+
+    /// The limits of wrapping alone.
+    pub(super) fn of_wrapping(&self) -> Self {
+        Self { wrapping: self.wrapping, ..Self::default() }
+    }
+
     /// Adds the limits of another rule with the same path: values are joined, required names add up, and of the
     /// wrapping times the least count.
     pub(super) fn merge(&mut self, other: &Self) {

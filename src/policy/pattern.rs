@@ -43,6 +43,16 @@ impl Pattern {
         !self.open && self.plus.is_none()
     }
 
+    /// Where its first `+` is.
+    pub(super) fn first_plus(&self) -> Option<usize> {
+        self.plus
+    }
+
+    /// Whether it ends in a `*`.
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// Whether it is a path and a `*`.
     pub(super) fn is_prefix(&self) -> bool {
         self.open && self.plus.is_none()

@@ -67,6 +67,29 @@ impl Facts for NoFacts {
     }
 }
 
+/// The facts of an identity that has all of them and is nobody in particular: each stands for itself, as a segment that no
+/// rule names.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyFacts;
+
+impl AnyFacts {
+    /// A path that was filled in from these facts, with its holes again.
+    pub fn unfilled(path: &str) -> String {
+        path.replace(OPENS, "{{").replace(CLOSES, "}}")
+    }
+}
+
+impl Facts for AnyFacts {
+    fn fact(&self, fact: &Fact) -> Option<Cow<'_, str>> {
+        let text: String = fact.text().chars().map(|c| if MARKS.contains(&c) { '·' } else { c }).collect();
+        Some(format!("{OPENS}{text}{CLOSES}").into())
+    }
+}
+
+/// Around the name of a fact that stands for itself: braces would be no fit value.
+const OPENS: char = '‹';
+const CLOSES: char = '›';
+
 /// A path with holes.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Template(Vec<Part>);
@@ -141,6 +164,16 @@ fn is_fit(value: &str) -> bool {
 }
 
 impl Fact {
+    /// As it stands between the braces.
+    fn text(&self) -> String {
+        match self {
+            Self::Entity(field) => format!("identity.entity.{}", field.text()),
+            Self::Alias { accessor, field } => format!("identity.entity.aliases.{accessor}.{}", field.text()),
+            Self::GroupById { id, field } => format!("identity.groups.ids.{id}.{}", field.text()),
+            Self::GroupByName { name, field } => format!("identity.groups.names.{name}.{}", field.text()),
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix("identity.")?;
         if let Some(alias) = text.strip_prefix("entity.aliases.") {
@@ -173,6 +206,15 @@ fn group_field(text: &str) -> Option<(Box<str>, Field)> {
 }
 
 impl Field {
+    fn text(&self) -> String {
+        match self {
+            Self::Id => "id".into(),
+            Self::Name => "name".into(),
+            Self::Metadata(key) => format!("metadata.{key}"),
+            Self::CustomMetadata(key) => format!("custom_metadata.{key}"),
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let key = |key: &str| (!key.is_empty()).then(|| key.into());
         match text {
@@ -199,7 +241,11 @@ mod tests {
     }
 
     fn fill(path: &str, value: &'static str) -> Option<String> {
-        Template::parse(path).unwrap().unwrap().fill(&Always(value))
+        fill_with(path, &Always(value))
+    }
+
+    fn fill_with(path: &str, facts: &dyn Facts) -> Option<String> {
+        Template::parse(path).unwrap().unwrap().fill(facts)
     }
 
     #[test]
@@ -262,6 +308,9 @@ mod tests {
             ("identity.groups.names.a.b.id", Fact::GroupByName { name: "a.b".into(), field: Field::Id }),
             ("identity.groups.names.g.metadata.k", Fact::GroupByName { name: "g".into(), field: meta("k") }),
         ] {
+            assert_eq!(fact.text(), text);
+            let filled = fill_with(&format!("a/{{{{{text}}}}}/b"), &AnyFacts).unwrap();
+            assert_eq!(AnyFacts::unfilled(&filled), format!("a/{{{{{text}}}}}/b"));
             assert_eq!(Fact::parse(text), Some(fact), "{text}");
         }
     }

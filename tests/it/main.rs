@@ -45,6 +45,7 @@ mod pki_imports;
 mod pki_ocsp;
 mod pki_requests;
 mod policies;
+mod policy_code;
 mod scale;
 mod seal;
 mod simulate;

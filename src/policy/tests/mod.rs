@@ -1,6 +1,7 @@
 //! Tests of policies as a whole.
 
 mod documents;
+mod million;
 mod reference;
 mod semantics;
 
@@ -48,4 +49,19 @@ fn with(acl: &Acl, operation: Operation, body: &str) -> Option<Reason> {
 fn wrapped(acl: &Acl, seconds: Option<u64>) -> Option<Reason> {
     let path = path("x");
     reason(acl, &Query { wrap: seconds.map(Ttl::from_seconds), ..Query::new(Operation::Read, &path) })
+}
+
+/// Every path of up to `longest` of these segments, with and without a slash at its end.
+pub(super) fn paths(segments: &[&str], longest: usize) -> Vec<String> {
+    let mut paths: Vec<String> = segments.iter().map(|segment| (*segment).to_owned()).collect();
+    let mut last = 0..paths.len();
+    for _ in 1..longest {
+        let longer = |path: &String| segments.iter().map(|next| format!("{path}/{next}")).collect::<Vec<_>>();
+        let more: Vec<String> = paths[last.clone()].iter().flat_map(longer).collect();
+        last = paths.len()..paths.len() + more.len();
+        paths.extend(more);
+    }
+    let folders: Vec<String> = paths.iter().map(|path| format!("{path}/")).collect();
+    paths.extend(folders);
+    paths
 }

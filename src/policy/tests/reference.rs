@@ -4,28 +4,31 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// What segments are made of.
+const LETTERS: [&str; 3] = ["a", "b", "ab"];
+
 /// A rule: its path and the words of its capabilities.
-type Given = (String, Vec<&'static str>);
+pub(super) type Given = (String, Vec<&'static str>);
 
 /// What a document of these rules gives on a path: by looking at every rule.
-fn expected(rules: &[Given], path: &str, list: bool) -> Vec<&'static str> {
+pub(super) fn expected(rules: &[Given], path: &str, list: bool) -> Vec<&'static str> {
     let rule = if list { decide_list(rules, path.trim_end_matches('/')) } else { decide(rules, path) };
     rule.map_or(vec![], |path| words(rules, path))
 }
 
 /// All words of the rules with this very path; deny is alone.
-fn words(rules: &[Given], path: &str) -> Vec<&'static str> {
+pub(super) fn words(rules: &[Given], path: &str) -> Vec<&'static str> {
     let mut words: Vec<&str> = rules.iter().filter(|(p, _)| p == path).flat_map(|(_, words)| words.clone()).collect();
     words.sort_unstable();
     words.dedup();
     if words.contains(&"deny") { vec!["deny"] } else { words }
 }
 
-fn decide<'a>(rules: &'a [Given], path: &str) -> Option<&'a str> {
+pub(super) fn decide<'a>(rules: &'a [Given], path: &str) -> Option<&'a str> {
     exact(rules, path).or_else(|| pattern(rules, path))
 }
 
-fn decide_list<'a>(rules: &'a [Given], bare: &str) -> Option<&'a str> {
+pub(super) fn decide_list<'a>(rules: &'a [Given], bare: &str) -> Option<&'a str> {
     let folder = format!("{bare}/");
     if let Some(rule) = exact(rules, &folder).or_else(|| exact(rules, bare)) {
         return Some(rule);
@@ -87,21 +90,6 @@ fn rank(path: &str) -> (usize, bool, usize, usize, &str) {
     (first, !path.ends_with('*'), 1000 - starts.len(), text.len(), text)
 }
 
-/// Every path of up to three segments, with and without a slash at its end.
-fn paths() -> Vec<String> {
-    let letters = ["a", "b", "ab"];
-    let mut paths: Vec<String> = letters.iter().map(|letter| (*letter).to_owned()).collect();
-    for first in letters {
-        for second in letters {
-            paths.push(format!("{first}/{second}"));
-            paths.extend(letters.iter().map(|third| format!("{first}/{second}/{third}")));
-        }
-    }
-    let folders: Vec<String> = paths.iter().map(|path| format!("{path}/")).collect();
-    paths.extend(folders);
-    paths
-}
-
 fn rules() -> impl Strategy<Value = Vec<Given>> {
     let segment = || proptest::sample::select(vec!["a", "b", "ab", "+", "+", "a+"]);
     let end = proptest::sample::select(vec!["", "", "/", "/*", "*"]);
@@ -124,7 +112,7 @@ proptest! {
     fn the_two_evaluators_agree(rules in rules(), split in 0usize..10) {
         let split = split.min(rules.len());
         let acl = acl_of(&[&document(&rules[..split]), &document(&rules[split..])]);
-        for text in paths() {
+        for text in paths(&LETTERS, 3) {
             let at = path(&text);
             for (operation, creates, word) in [
                 (Operation::Read, false, "read"),
@@ -149,7 +137,7 @@ proptest! {
 
     #[test]
     fn a_slash_changes_no_list_and_an_added_deny_only_takes_away(rules in rules(), at in 0usize..39) {
-        let text = paths().swap_remove(at);
+        let text = paths(&LETTERS, 3).swap_remove(at);
         let bare = path(text.trim_end_matches('/'));
         let folder = bare.clone().into_folder();
         let acl = acl(&document(&rules));

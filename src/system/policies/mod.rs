@@ -1,9 +1,12 @@
 //! `sys/policies/acl` and the older `sys/policy`: the texts of policies.
 
+mod apply;
+mod holders;
+
 use serde::{Deserialize, Serialize};
 
 use super::Sys;
-use crate::barrier::View;
+use crate::barrier::{Txn, View};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Key, Result, limits};
 use crate::engine::{Cx, Page, Reply, Routes};
@@ -18,6 +21,16 @@ struct Stored {
 
 fn folder() -> Key {
     Key::new("policy")
+}
+
+/// The row that every change of a policy writes: who has read all policies expects it to be as it was.
+fn edition() -> Key {
+    Key::new("core/policies")
+}
+
+/// Changes the row of the edition: its version is what counts.
+fn renew_edition(txn: &mut Txn) -> Result<()> {
+    txn.overwrite(&edition(), &())
 }
 
 /// Whether a key of the store is a policy's.
@@ -52,7 +65,7 @@ fn builtin(name: &str) -> Option<&'static str> {
 
 /// Adds the endpoints.
 pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
-    routes
+    apply::routes(routes)
         .at("policies/acl/", "List the policies.", |at| at.list(list))
         .at("policies/acl", "List the policies.", |at| at.list(list))
         .at("policies/detailed/acl/", "List the policies with their texts.", |at| at.list(list_detailed))
@@ -135,27 +148,10 @@ fn show(cx: &Cx<Sys>, name: &str, field: &str) -> Result<Reply> {
 }
 
 async fn write(cx: Cx<Sys>, p: Write) -> Result<Reply> {
-    check_name(&p.name)?;
-    if p.name == policy::ROOT || p.name == "response-wrapping" {
-        return Err(Error::invalid(format!("cannot update \"{}\" policy", p.name)));
-    }
-    let given = p.policy.or(p.rules).unwrap_or_default();
-    let text = plain(given);
-    if text.is_empty() {
-        return Err(Error::invalid("'policy' parameter not supplied or empty"));
-    }
-    if text.len() > limits::POLICY_BYTES {
-        return Err(Error::invalid(format!("a policy has at most {} bytes", limits::POLICY_BYTES)));
-    }
-    Policy::parse(&p.name, &text).map_err(|e| {
-        let text = e.to_string();
-        Error::invalid(if text.starts_with("failed to parse policy") {
-            text
-        } else {
-            format!("failed to parse policy: {text}")
-        })
-    })?;
+    let text = plain(p.policy.or(p.rules).unwrap_or_default());
+    checked(&p.name, &text)?;
     let mut txn = cx.engine().handles.view.txn();
+    renew_edition(&mut txn)?;
     txn.overwrite(&folder().join(&p.name), &Stored { text })?;
     let reply = Reply::empty(txn);
     Ok(if cx.folded { reply.warning("policy name was converted to lowercase") } else { reply })
@@ -172,13 +168,41 @@ pub fn plain(given: String) -> String {
 }
 
 async fn delete(cx: Cx<Sys>, p: ByName) -> Result<Reply> {
-    check_name(&p.name)?;
-    if [policy::ROOT, "default", "response-wrapping"].contains(&p.name.as_str()) {
-        return Err(Error::invalid(format!("cannot delete \"{}\" policy", p.name)));
-    }
+    check_deletion(&p.name)?;
     let mut txn = cx.engine().handles.view.txn();
+    renew_edition(&mut txn)?;
     txn.delete(&folder().join(&p.name));
     Ok(Reply::empty(txn))
+}
+
+/// A policy that may be written under this name.
+fn checked(name: &str, text: &str) -> Result<Policy> {
+    check_name(name)?;
+    if name == policy::ROOT || name == "response-wrapping" {
+        return Err(Error::invalid(format!("cannot update \"{name}\" policy")));
+    }
+    if text.is_empty() {
+        return Err(Error::invalid("'policy' parameter not supplied or empty"));
+    }
+    if text.len() > limits::POLICY_BYTES {
+        return Err(Error::invalid(format!("a policy has at most {} bytes", limits::POLICY_BYTES)));
+    }
+    Policy::parse(name, text).map_err(|e| {
+        let text = e.to_string();
+        Error::invalid(if text.starts_with("failed to parse policy") {
+            text
+        } else {
+            format!("failed to parse policy: {text}")
+        })
+    })
+}
+
+fn check_deletion(name: &str) -> Result<()> {
+    check_name(name)?;
+    if [policy::ROOT, "default", "response-wrapping"].contains(&name) {
+        return Err(Error::invalid(format!("cannot delete \"{name}\" policy")));
+    }
+    Ok(())
 }
 
 /// Names are canonical before they come here; what a path cannot carry, a name cannot either.
