@@ -4,7 +4,7 @@
 //! paths the more specific decides alone, whatever it gives: an exact path, else the greatest by
 //! `Pattern::priority`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::decision::{Decision, Denial, Grant, Query, Reason, Wrapping};
@@ -24,12 +24,20 @@ pub struct Acl {
     exact: HashMap<Box<str>, u32>,
     /// Paths that end in `*`.
     prefixes: Prefixes,
-    /// Paths with a `+`, the greatest priority first.
-    segments: Vec<u32>,
+    /// Paths with a `+`, by what stands before the first one: the longest first.
+    segments: Vec<Heads>,
     /// The rules of `exact` and `prefixes`, sorted by text.
     ordered: Vec<u32>,
     /// Templated rules that could not be filled in: policy and rule.
     pub(super) dropped: Vec<(u32, u32)>,
+}
+
+/// The rules whose first `+` stands at one place, by the text before it.
+#[derive(Debug)]
+struct Heads {
+    length: usize,
+    /// Of each text, the greatest priority first.
+    rules: HashMap<Box<str>, Vec<u32>>,
 }
 
 /// All rules with one path.
@@ -98,22 +106,27 @@ impl Acl {
 
     fn index(&mut self) {
         let mut prefixes = Vec::new();
+        let mut segments: BTreeMap<usize, HashMap<Box<str>, Vec<u32>>> = BTreeMap::new();
         for (rule, number) in self.rules.iter().zip(0u32..) {
             let text = rule.pattern.text();
-            if rule.pattern.is_exact() {
-                self.exact.insert(text.into(), number);
-                self.ordered.push(number);
-            } else if rule.pattern.is_prefix() {
-                prefixes.push((text.into(), number));
-                self.ordered.push(number);
-            } else {
-                self.segments.push(number);
+            if let Some(plus) = rule.pattern.first_plus() {
+                segments.entry(plus).or_default().entry(text[..plus].into()).or_default().push(number);
+                continue;
             }
+            if rule.pattern.is_open() {
+                prefixes.push((text.into(), number));
+            } else {
+                self.exact.insert(text.into(), number);
+            }
+            self.ordered.push(number);
         }
         self.prefixes = Prefixes::new(prefixes);
         let rules = &self.rules;
         let pattern = |number: &u32| &rules[*number as usize].pattern;
-        self.segments.sort_by(|a, b| pattern(b).priority(pattern(a)));
+        segments.values_mut().flat_map(HashMap::values_mut).for_each(|numbers| {
+            numbers.sort_by(|a, b| pattern(b).priority(pattern(a)));
+        });
+        self.segments = segments.into_iter().rev().map(|(length, rules)| Heads { length, rules }).collect();
         self.ordered.sort_by(|a, b| pattern(a).text().cmp(pattern(b).text()));
     }
 
@@ -168,7 +181,11 @@ impl Acl {
         let start = self.ordered.partition_point(|number| text(number) < prefix);
         let mut below = self.ordered[start..].iter().take_while(|number| text(number).starts_with(prefix));
         below.any(|number| gives(*number))
-            || self.segments.iter().any(|number| gives(*number) && self.rule(*number).pattern.reaches(prefix))
+            || self
+                .segments
+                .iter()
+                .flat_map(|heads| heads.rules.values().flatten())
+                .any(|number| gives(*number) && self.rule(*number).pattern.reaches(prefix))
     }
 
     /// Every path and what it gives; nothing for root.
@@ -216,13 +233,18 @@ impl Acl {
     /// The greatest pattern with a wildcard that matches.
     fn best(&self, path: &str) -> Option<u32> {
         let prefix = self.prefixes.longest(path);
-        for number in &self.segments {
-            let pattern = &self.rule(*number).pattern;
-            if prefix.is_some_and(|prefix| self.rule(prefix).pattern.priority(pattern).is_gt()) {
-                return prefix;
-            }
-            if pattern.matches(path) {
-                return Some(*number);
+        // What stands before the first wildcard comes first in priority, so whatever has less of it is not looked at.
+        let named = prefix.map_or(0, |prefix| self.rule(prefix).pattern.text().len());
+        for heads in self.segments.iter().take_while(|heads| heads.length >= named) {
+            let found = path.get(..heads.length).and_then(|head| heads.rules.get(head));
+            for number in found.into_iter().flatten() {
+                let pattern = &self.rule(*number).pattern;
+                if prefix.is_some_and(|prefix| self.rule(prefix).pattern.priority(pattern).is_gt()) {
+                    return prefix;
+                }
+                if pattern.matches(path) {
+                    return Some(*number);
+                }
             }
         }
         prefix

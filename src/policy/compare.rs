@@ -94,7 +94,7 @@ pub fn compare<'a>(before: &'a Acl, after: &'a Acl, scope: Scope) -> Result<Vec<
     let mut found: BTreeMap<(Option<u32>, Option<u32>), Found> = BTreeMap::new();
     space::walk(&patterns, &mut |path| {
         let folder = path.clone().into_folder();
-        for (path, list) in [(path, false), (&folder, false), (&folder, true)] {
+        for (path, list) in [(path, false), (&folder, false), (path, true)] {
             let key = (before.find(path.as_str(), list), after.find(path.as_str(), list));
             let rules = (key.0.map(|number| before.rule(number)), key.1.map(|number| after.rule(number)));
             if let Some(one) = differ(rules.0, rules.1, list, scope) {
@@ -166,7 +166,8 @@ fn given(rule: Option<&Merged>, list: bool) -> Capabilities {
 
 impl Found {
     fn add(&mut self, one: Self, path: &Path) {
-        if self.example.is_empty() {
+        // A path without a slash at its end is what one would try.
+        if self.example.is_empty() || (self.example.ends_with('/') && !path.as_str().ends_with('/')) {
             self.example = path.as_str().to_owned();
         }
         self.gains = self.gains.with(one.gains);

@@ -53,11 +53,6 @@ impl Pattern {
         self.open
     }
 
-    /// Whether it is a path and a `*`.
-    pub(super) fn is_prefix(&self) -> bool {
-        self.open && self.plus.is_none()
-    }
-
     /// Whether a path can be written as a pattern that covers it alone.
     pub(super) fn can_be_exact(path: &str) -> bool {
         !path.is_empty()

@@ -148,7 +148,7 @@ fn a_plan_tells_who_gains_and_loses_what_on_which_paths() {
     assert_eq!(ran.code, 2, "{}", ran.err);
     let wanted = "policy same says the same in other words\n\
                   policy shop changes\n  \
-                  + list on \"kv/*\" (such as \"kv/a\"; before: shop line 1; after: shop line 1)\n  \
+                  + list on \"kv/*\" (such as \"kv\"; before: shop line 1; after: shop line 1)\n  \
                   + read on \"kv/+/a\" (such as \"kv/z/a\"; before: shop line 2; after: shop line 1)\n";
     assert!(ran.out.starts_with(wanted), "{}", ran.out);
     for line in [

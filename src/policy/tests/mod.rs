@@ -4,6 +4,7 @@ mod documents;
 mod million;
 mod reference;
 mod semantics;
+mod speed;
 
 use std::sync::Arc;
 
