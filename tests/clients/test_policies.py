@@ -1,7 +1,8 @@
 """The policies of policies/, each held by whom it is for, against a table of what is allowed and what is not.
 
 A row asks the real server: whoever is refused gets 403, whoever is not gets anything else that is no fault of the server. What would end the test
-(sealing, for example) is asked of sys/capabilities-self instead.
+(sealing, for example) is asked of sys/capabilities-self instead. What can be told without a server is asserted in policies/tests as well; here it
+is seen that a server's engines agree.
 """
 
 import unittest
@@ -136,7 +137,9 @@ class Policies(unittest.TestCase):
             server.must("POST", f"{path}/root/generate/internal", {"common_name": "Test CA", "key_type": "ec", "ttl": "24h"})
         for name in ("shop", "billing"):
             server.must("POST", f"pki/roles/{name}", {"allowed_domains": f"{name}.internal", "allow_bare_domains": True, "key_type": "ec"})
-        server.policies(server.approle("services"), server.approle("ci"))
+        server.approle("services")
+        server.approle("ci")
+        server.policies()
         server.must("PUT", "sys/policies/acl/nomad-task", {"policy": 'path "secret/data/shared/*" { capabilities = ["read"] }'})
         server.must("POST", "auth/token/roles/nomad-cluster", {"allowed_policies": "nomad-task", "orphan": True, "token_period": "1h"})
         for path in ("services/shop/db", "services/shop/deep/er", "services/shop2/db", "services/billing/db", "shared/addresses",
