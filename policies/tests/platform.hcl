@@ -37,3 +37,13 @@ test "Consul has its intermediate, and of the root a signature" {
     "connect-root/root/sign-intermediate"          = ["update"]
   }
 }
+
+identity "prometheus" {
+  policies = ["prometheus"]
+}
+
+test "a scraper reads the metrics and nothing else" {
+  identity = "prometheus"
+  can "read" { path = "sys/metrics" }
+  cannot "read" { paths = ["sys/host-info", "sys/mounts", "secret/data/services/shop/db"] }
+}

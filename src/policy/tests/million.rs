@@ -395,5 +395,5 @@ fn plans_agree_with_brute_force() {
         assert_eq!(planned, brute, "{}", told());
         assert!(limits.is_empty(), "no limits are told of {limits:?} in {}", told());
     }
-    assert!(differing * 2 > pairs, "only {differing} of {pairs} pairs differ: the pairs say little");
+    assert!(differing * 3 > pairs, "only {differing} of {pairs} pairs differ: the pairs say little");
 }
