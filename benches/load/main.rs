@@ -16,6 +16,7 @@ mod report;
 mod rounds;
 mod server;
 mod setup;
+mod template;
 
 use std::process::ExitCode;
 

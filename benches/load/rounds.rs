@@ -12,7 +12,7 @@ use crate::process::{self, Memory};
 use crate::report::{Goal, Report, Row, median};
 use crate::server::{Axum, Place, Server, commits};
 use crate::setup::{Requests, Setup};
-use crate::{Result, agent, crowd, fleet, limits};
+use crate::{Result, agent, crowd, fleet, limits, template};
 
 /// How long after the last request memory is measured.
 const AFTER: Duration = Duration::from_secs(5);
@@ -150,6 +150,9 @@ async fn unslowed(options: &Options, report: &mut Report) -> Result<()> {
     if options.wants("agent") {
         agents(options, &server, &setup, report);
     }
+    if options.wants("template") {
+        templates(options, report);
+    }
     if options.wants("fleet") {
         fleets(options, &server, &setup, report).await;
     }
@@ -246,6 +249,17 @@ fn agents(options: &Options, server: &Server, setup: &Setup, report: &mut Report
     report.plain(to_file, median(&times), " ms", Goal::Most(30.0));
     report.plain(held, median(&resident), " MiB", Goal::Most(12.0));
     report.plain(own, median(&anonymous), " MiB", Goal::Most(4.0));
+}
+
+fn templates(options: &Options, report: &mut Report) {
+    let (measure, goal) = ("template engine / Go's, in speed", Goal::Least(1.0));
+    // Built by tests/clients/test_consul_template.py where there is Go.
+    let runner = std::path::Path::new(".cache/consul-template-runner");
+    match runner.is_file().then(|| template::both(options, runner)) {
+        None => report.absent(measure, goal, "consul-template's runner is not built"),
+        Some(Err(error)) => report.absent(measure, goal, &error.to_string()),
+        Some(Ok((ours, theirs))) => report.plain(measure, theirs / ours, "", goal),
+    }
 }
 
 async fn fleets(options: &Options, server: &Server, setup: &Setup, report: &mut Report) {

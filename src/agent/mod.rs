@@ -225,14 +225,13 @@ async fn work_in(
         published,
     };
     let renderer = Renderer::new(orders, tools);
+    // Without a login there is no sender from the start: else who renders once would wait for one.
+    let login = login.map(|login| login.run(sessions));
     let work = async {
         let login = async {
             match login {
-                Some(login) => login.run(sessions).await,
-                None => {
-                    drop(sessions);
-                    std::future::pending().await
-                }
+                Some(login) => login.await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {

@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+import time
 import unittest
 
 import harness
@@ -114,6 +115,17 @@ class TestEntrypoint(unittest.TestCase):
         self.assertFalse(place.exists())
         done = self.direct("template", f"-template={source}:{place}")
         self.assertEqual((place.read_text(), done.returncode), ("p=s3cret-value", 0), done.stderr)
+
+    def test_what_needs_no_server_waits_for_none(self):
+        source, place = self.path / "alone.ctmpl", self.path / "alone"
+        source.write_text("{{ add 1 2 }}")
+        began = time.monotonic()
+        # Often, since it was a matter of chance once.
+        for _ in range(20):
+            place.unlink(missing_ok=True)
+            done = run(harness.binary(), "template", f"-template={source}:{place}", VAULT_ADDR="http://127.0.0.1:1")
+            self.assertEqual((place.read_text(), done.returncode), ("3", 0), done.stderr)
+        self.assertLess(time.monotonic() - began, 55, "one of them waited")
 
     def test_a_template_that_fails_shows_no_value(self):
         source = self.path / "bad.ctmpl"
