@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use warifu::policy::SUDO;
 
 use crate::http::Http;
-use crate::server::Server;
+use crate::server::{Plan, Server};
 
 #[tokio::test]
 async fn the_list_of_what_needs_sudo_is_that_of_the_routes() {
@@ -200,4 +200,19 @@ async fn applying_needs_sudo_and_sets_in_use_are_for_operators() {
     server.clock().advance(11);
     let sets = admin.get("sys/policies/sets").await.ok().data()["sets"].clone();
     assert_eq!(sets[2]["tokens"], 1, "what has expired holds nothing");
+}
+
+#[tokio::test]
+async fn the_commit_is_in_the_audit_log_and_the_texts_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Plan { audit_folder: Some(folder.path().to_owned()), ..Plan::memory() }.ready().await;
+    let file = folder.path().join("a.log");
+    server.put("sys/audit/file", json!({"type": "file", "options": {"file_path": file}})).await.ok();
+    let body =
+        json!({"state": state(&server).await, "policies": {"a": "path \"canary/*\" { capabilities = [\"read\"] }"}});
+    server.put("sys/policies/apply/8f3e2c", body).await.ok();
+    server.vault().audit().flush().await;
+    let log = std::fs::read_to_string(file).unwrap();
+    assert!(log.contains("\"sys/policies/apply/8f3e2c\""), "{log}");
+    assert!(!log.contains("canary"), "{log}");
 }
