@@ -185,7 +185,7 @@ impl Facts for Identity {
             Fact::Entity(field) => (self.entity.as_ref()?, field),
             Fact::Alias { accessor, field } => (self.aliases.get(&**accessor)?, field),
             Fact::GroupByName { name, field: Field::Name } => {
-                return self.groups.contains_key(&**name).then(|| (&**name).to_owned().into());
+                return self.groups.contains_key(&**name).then(|| (**name).to_owned().into());
             }
             Fact::GroupByName { name, field } => (self.groups.get(&**name)?, field),
             Fact::GroupById { id, field } => {

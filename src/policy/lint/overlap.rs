@@ -106,11 +106,7 @@ fn shadowed(rule: &Merged, other: &Merged) -> Option<&'static str> {
 }
 
 fn place<'a>(merged: &Merged, rule: &impl Fn(&(u32, u32)) -> &'a Rule) -> String {
-    let lines = merged
-        .origins
-        .first()
-        .map(|origin| rule(origin))
-        .map(|rule| format!("line {}, \"{}\"", rule.span().line, rule.path()));
+    let lines = merged.origins.first().map(rule).map(|rule| format!("line {}, \"{}\"", rule.span().line, rule.path()));
     lines.unwrap_or_default()
 }
 
