@@ -29,7 +29,7 @@ pub use crl::{CRL_MAX, Crl, CrlSpec, Reason, Revoked};
 pub use der::asn1::ObjectIdentifier as Oid;
 pub use extension::{Extension, KeyUsage};
 pub use name::{DistinguishedName, Subject};
-pub use ocsp::{CertId, CertStatus, OcspRefusal, OcspRequest, OcspSpec};
+pub use ocsp::{CertId, CertStatus, IssuerDigests, OcspRefusal, OcspRequest, OcspSpec};
 pub use ocsp_question::{ANSWER_MAX as OCSP_ANSWER_MAX, OcspAnswer, OcspQuestion};
 pub use path::{INTERMEDIATES_MAX, client_path};
 pub use request::{Request, RequestSpec};

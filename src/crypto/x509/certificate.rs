@@ -55,20 +55,35 @@ impl CertificateSpec {
             return Err(Error::invalid("certificate: the serial number must not be 0"));
         }
         let refused = |_| Error::Primitive("encoding a certificate");
+        let validity = Validity::new(super::time(self.not_before)?, super::time(self.not_after)?);
         let body = Body {
             version: Version::V3,
             serial: SerialNumber::new(&self.serial)
                 .map_err(|_| Error::invalid("certificate: the serial number is longer than 20 bytes"))?,
             algorithm: algorithm.identifier()?,
             issuer: self.issuer.any()?,
-            validity: Validity::new(super::time(self.not_before)?, super::time(self.not_after)?),
+            validity,
             subject: self.subject.any()?,
             public_key: AnyRef::from_der(self.public_key.spki()).map_err(refused)?,
             issuer_id: None,
             subject_id: None,
             extensions: extension::write_all(&self.extensions)?,
         };
-        Certificate::from_der(&super::seal(&body.to_der().map_err(refused)?, key, algorithm)?)
+        let der = super::seal(&body.to_der().map_err(refused)?, key, algorithm)?;
+        if der.len() > CERTIFICATE_MAX {
+            return Err(Error::invalid("certificate: too long"));
+        }
+        // As reading it back would give it, which a test holds: it costs as much again as the signature.
+        Ok(Certificate {
+            der,
+            serial: unsigned(&self.serial).to_vec(),
+            issuer: self.issuer.clone(),
+            subject: self.subject.clone(),
+            spki: self.public_key.spki().to_vec(),
+            not_before: super::moment(validity.not_before),
+            not_after: super::moment(validity.not_after),
+            extensions: self.extensions.clone(),
+        })
     }
 }
 

@@ -69,7 +69,9 @@ impl Ca {
     }
 
     fn issue(&self, subject: DistinguishedName, key: &PublicKey, extensions: Vec<Extension>) -> Certificate {
-        self.spec(subject, key, extensions).sign(&self.key, self.algorithm).unwrap()
+        let certificate = self.spec(subject, key, extensions).sign(&self.key, self.algorithm).unwrap();
+        assert_eq!(Certificate::from_der(certificate.der()).unwrap(), certificate);
+        certificate
     }
 
     fn crl(&self) -> CrlSpec {
@@ -496,6 +498,7 @@ proptest! {
             ],
         };
         let certificate = spec.sign(&key, SignatureAlgorithm::Ed25519).unwrap();
+        prop_assert!(Certificate::from_der(certificate.der()).unwrap() == certificate);
         let crl = CrlSpec {
             issuer: name.clone(), authority_key_id: vec![1], number: 1, base: None,
             this_update: at("2020-01-01T00:00:00Z"), next_update: at("2030-01-01T00:00:00Z"),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::admission::{Admitted, LeafKey};
-use super::issuer::{Authority, Urls};
+use super::authority::Authority;
+use super::issuer::Urls;
 use crate::base::{Error, Result, Rng, Secret};
 use crate::crypto::x509::{self, Certificate, CertificateSpec, Extension, extension};
 use crate::crypto::{Hash, KeyKind, PrivateKey, SignatureAlgorithm};
@@ -91,7 +92,7 @@ pub fn leaf(admitted: &Admitted, authority: &Authority, manner: Manner, rng: &dy
     };
     let mut extensions = admitted.extensions(public.kind())?;
     extensions.push(extension::subject_key_id(&public.key_id())?);
-    extensions.extend(issuer_extensions(authority)?);
+    extensions.extend(authority.extensions.iter().cloned());
     if !admitted.names().is_empty() {
         extensions.push(extension::alt_names(admitted.names(), admitted.subject().is_empty())?);
     }
@@ -105,8 +106,7 @@ pub fn leaf(admitted: &Admitted, authority: &Authority, manner: Manner, rng: &dy
         not_after: lifetime.not_after,
         extensions,
     };
-    let key = authority.key.parse()?;
-    let certificate = spec.sign(&key, manner.algorithm(key.kind())?)?;
+    let certificate = spec.sign(&authority.key, manner.algorithm(authority.key.kind())?)?;
     Ok(Certified { certificate, key: made })
 }
 
@@ -114,13 +114,9 @@ pub fn leaf(admitted: &Admitted, authority: &Authority, manner: Manner, rng: &dy
 ///
 /// # Errors
 /// Those of the encoding.
-pub fn issuer_extensions(authority: &Authority) -> Result<Vec<Extension>> {
-    let key_id = match authority.certificate.subject_key_id()? {
-        Some(id) => id,
-        None => authority.certificate.public_key()?.key_id().to_vec(),
-    };
-    let mut found = vec![extension::authority_key_id(&key_id)?];
-    found.extend(address_extensions(&authority.urls)?);
+pub fn issuer_extensions(key_id: &[u8], urls: &Urls) -> Result<Vec<Extension>> {
+    let mut found = vec![extension::authority_key_id(key_id)?];
+    found.extend(address_extensions(urls)?);
     Ok(found)
 }
 

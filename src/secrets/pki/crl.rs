@@ -5,12 +5,15 @@
 //!     crl/<list>/full    the complete list, and the count that it has seen
 //!     crl/<list>/delta   what the complete list does not say yet
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::Pki;
-use super::issuer::{self, Authority, Issuer, find};
+use super::authority::Authority;
+use super::issuer::{self, Issuer, find};
 use super::output::trimmed;
 use super::read::{OneIssuer, raw};
 use super::store::{config_key, revoked_key};
@@ -283,7 +286,7 @@ async fn list_of(cx: &Cx<Pki>, issuer: Issuer, kind: Kind, anew: bool) -> Result
     let mut txn = cx.txn();
     let (sources, authority, entries) = cx.view().read(|reading| {
         let sources = Sources::read(reading, &list)?;
-        let authority = issuer::signer(reading, issuer.clone())?;
+        let authority = cx.engine().authorities.signer(reading, &issuer.id)?;
         let entries: Vec<(Key, Entry)> = match sources.config.disable {
             true => Vec::new(),
             false => reading.first(&revoked_key(&list), ENTRIES_MAX + 1)?,
@@ -299,7 +302,7 @@ async fn list_of(cx: &Cx<Pki>, issuer: Issuer, kind: Kind, anew: bool) -> Result
     }
     let last = [&sources.full, &sources.delta].into_iter().flatten().map(|built| built.number).max().unwrap_or(0);
     let made = Making { authority, entries, kind, number: last + 1, now, sources };
-    let (der, built) = cx.engine().workers.run(made.authority.key.kind()?, move || made.sign()).await?;
+    let (der, built) = cx.engine().workers.run(made.authority.key.kind(), move || made.sign()).await?;
     // Both are read, since the number has to be above either's.
     for other in [Kind::Full, Kind::Delta] {
         let seen: Option<Built> = txn.get(&built_key(&list, other))?;
@@ -312,7 +315,7 @@ async fn list_of(cx: &Cx<Pki>, issuer: Issuer, kind: Kind, anew: bool) -> Result
 }
 
 struct Making {
-    authority: Authority,
+    authority: Arc<Authority>,
     entries: Vec<(Key, Entry)>,
     kind: Kind,
     number: u64,
@@ -334,15 +337,10 @@ impl Making {
                 revoked.push(Revoked { serial, at: entry.at, reason: Reason::of(entry.reason) });
             }
         }
-        let certificate = &self.authority.certificate;
-        let authority_key_id = match certificate.subject_key_id()? {
-            Some(id) => id,
-            None => certificate.public_key()?.key_id().to_vec(),
-        };
         let next_update = time::after(self.now, self.sources.config.expiry());
         let spec = CrlSpec {
-            issuer: certificate.subject().clone(),
-            authority_key_id,
+            issuer: self.authority.certificate.subject().clone(),
+            authority_key_id: self.authority.key_id.clone(),
             number: self.number,
             base: base.map(|(number, _)| number),
             this_update: self.now,
@@ -350,13 +348,7 @@ impl Making {
             revoked,
             extensions: Vec::new(),
         };
-        let key = self.authority.key.parse()?;
-        let named = algorithm_of(key.kind(), &self.authority.issuer.revocation_signature_algorithm);
-        let algorithm = match named {
-            Some(algorithm) => algorithm,
-            None => SignatureAlgorithm::for_key(key.kind(), None, false)?,
-        };
-        let crl = spec.sign(&key, algorithm)?;
+        let crl = spec.sign(&self.authority.key, self.authority.list_algorithm()?)?;
         let built = Built {
             der: STANDARD.encode(crl.der()),
             number: self.number,

@@ -1,10 +1,13 @@
 //! CAs below others: a request for one, its certificate coming back, and signing one here.
 
+use std::sync::Arc;
+
 use super::Pki;
 use super::admission::Asked;
+use super::authority::Authority;
 use super::certify::{self, Certified};
 use super::issue::request;
-use super::issuer::{self, Authority};
+use super::issuer;
 use super::lifetime::Beyond;
 use super::output::FormatParams;
 use super::root::{CaParams, KeyParams, Origin, ca_key, ca_names};
@@ -102,8 +105,8 @@ pub async fn cross_sign(cx: Cx<Pki>, p: CrossSign) -> Result<Reply> {
     generate(cx, Generate { kind: "existing".into(), add_basic_constraints, asked, ca, key, format }).await
 }
 
-fn authority(cx: &Cx<Pki>, reference: Option<&str>) -> Result<Authority> {
-    cx.view().read(|reading| issuer::authority(reading, reference.unwrap_or("default")))
+fn authority(cx: &Cx<Pki>, reference: Option<&str>) -> Result<Arc<Authority>> {
+    cx.view().read(|reading| cx.engine().authorities.issuing(reading, reference.unwrap_or("default")))
 }
 
 pub async fn sign(cx: Cx<Pki>, p: SignIntermediate) -> Result<Reply> {
@@ -128,7 +131,7 @@ pub async fn sign(cx: Cx<Pki>, p: SignIntermediate) -> Result<Reply> {
     let manner = p.ca.manner()?;
     let mut extensions = p.ca.extensions(above)?;
     extensions.push(extension::subject_key_id(&request.public_key().key_id())?);
-    extensions.extend(certify::issuer_extensions(&authority)?);
+    extensions.extend(authority.extensions.iter().cloned());
     if !names.is_empty() {
         extensions.push(extension::alt_names(&names, subject.is_empty())?);
     }
@@ -141,7 +144,7 @@ pub async fn sign(cx: Cx<Pki>, p: SignIntermediate) -> Result<Reply> {
         not_after: lifetime.not_after,
         extensions,
     };
-    let (certificate, authority) = signed(&cx, spec, authority, manner).await?;
+    let certificate = signed(&cx, spec, authority.clone(), manner).await?;
     let mut txn = cx.txn();
     store::add(&mut txn, &certificate, &authority.issuer, "")?;
     let data = format.certified(&Certified { certificate, key: None }, &authority.issuer)?;
@@ -153,16 +156,12 @@ pub async fn sign(cx: Cx<Pki>, p: SignIntermediate) -> Result<Reply> {
 async fn signed(
     cx: &Cx<Pki>,
     spec: CertificateSpec,
-    authority: Authority,
+    authority: Arc<Authority>,
     manner: certify::Manner,
-) -> Result<(Certificate, Authority)> {
-    let kind = authority.key.kind()?;
-    let sign = move || {
-        let key = authority.key.parse()?;
-        let certificate = spec.sign(&key, manner.algorithm(key.kind())?)?;
-        Ok((certificate, authority))
-    };
-    cx.engine().workers.run(kind, sign).await
+) -> Result<Certificate> {
+    let kind = authority.key.kind();
+    let algorithm = manner.algorithm(kind)?;
+    cx.engine().workers.run(kind, move || Ok(spec.sign(&authority.key, algorithm)?)).await
 }
 
 /// Signs a root's certificate again, under this issuer: who trusts the old root then trusts what the new one signs.
@@ -184,7 +183,7 @@ pub async fn sign_self_issued(cx: Cx<Pki>, p: SignSelfIssued) -> Result<Reply> {
     let ours = [id::AUTHORITY_KEY_ID, id::AUTHORITY_INFO_ACCESS, id::CRL_DISTRIBUTION_POINTS];
     let kept = old.extensions().iter().filter(|one| !ours.contains(&one.oid)).cloned();
     let mut extensions: Vec<Extension> = kept.collect();
-    extensions.extend(certify::issuer_extensions(&authority)?);
+    extensions.extend(authority.extensions.iter().cloned());
     let spec = CertificateSpec {
         serial: x509::random_serial(cx.rng()).to_vec(),
         issuer: authority.certificate.subject().clone(),
@@ -194,12 +193,12 @@ pub async fn sign_self_issued(cx: Cx<Pki>, p: SignSelfIssued) -> Result<Reply> {
         not_after: old.not_after(),
         extensions,
     };
-    let (certificate, authority) = signed(&cx, spec, authority, certify::Manner::default()).await?;
+    let certificate = signed(&cx, spec, authority.clone(), certify::Manner::default()).await?;
     let mut txn = cx.txn();
     store::add(&mut txn, &certificate, &authority.issuer, "")?;
     Ok(Reply::data([
         ("certificate".to_owned(), Json::from(super::output::trimmed(certificate.pem()?))),
-        ("issuing_ca".to_owned(), super::output::trimmed(authority.issuer.certificate).into()),
+        ("issuing_ca".to_owned(), super::output::trimmed(authority.issuer.certificate.clone()).into()),
     ])
     .with(txn))
 }

@@ -1,9 +1,11 @@
 //! `issue`, `sign`, `sign-verbatim`: certificates in the name of a role.
 
+use std::sync::Arc;
+
 use super::Pki;
 use super::admission::{self, Admitted, Ask, Asked, Facts, LeafKey};
+use super::authority::Authority;
 use super::certify::{self, Manner};
-use super::issuer::{self, Authority};
 use super::output::FormatParams;
 use super::role::Role;
 use super::{roles, store};
@@ -116,7 +118,7 @@ async fn certificate(
 ) -> Result<Reply> {
     let format = format.checked()?;
     let reference = issuer_ref.unwrap_or_else(|| role.issuer_ref.clone());
-    let authority = cx.view().read(|reading| issuer::authority(reading, &reference))?;
+    let authority = cx.view().read(|reading| cx.engine().authorities.issuing(reading, &reference))?;
     let facts = Facts {
         display_name: cx.caller.display_name.clone(),
         now: cx.now(),
@@ -127,7 +129,7 @@ async fn certificate(
     let mut admitted = admission::admit(role, ask, asked, &facts)?;
     let warnings = admitted.take_warnings();
     let manner = Manner { bits: role.signature_bits, pss: role.use_pss };
-    let (certified, authority) = signed(cx, admitted, authority, manner).await?;
+    let certified = signed(cx, admitted, authority.clone(), manner).await?;
 
     let data = format.certified(&certified, &authority.issuer)?;
     let certificate = &certified.certificate;
@@ -158,17 +160,13 @@ async fn certificate(
 pub async fn signed(
     cx: &Cx<Pki>,
     admitted: Admitted,
-    authority: Authority,
+    authority: Arc<Authority>,
     manner: Manner,
-) -> Result<(certify::Certified, Authority)> {
+) -> Result<certify::Certified> {
     let kind = match admitted.key() {
         LeafKey::Make(kind) if kind.name() == "rsa" => *kind,
-        LeafKey::Make(_) | LeafKey::Given(_) => authority.key.kind()?,
+        LeafKey::Make(_) | LeafKey::Given(_) => authority.key.kind(),
     };
     let rng = cx.rng.clone();
-    let work = move || {
-        let certified = certify::leaf(&admitted, &authority, manner, rng.as_ref())?;
-        Ok((certified, authority))
-    };
-    cx.engine().workers.run(kind, work).await
+    cx.engine().workers.run(kind, move || certify::leaf(&admitted, &authority, manner, rng.as_ref())).await
 }

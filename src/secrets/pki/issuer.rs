@@ -8,7 +8,7 @@ use crate::barrier::{Reading, Txn, View};
 use crate::base::secret::stored;
 use crate::base::{Error, Key, Result, Secret, Timestamp};
 use crate::crypto::x509::Certificate;
-use crate::crypto::{KeyKind, PrivateKey};
+use crate::crypto::PrivateKey;
 
 /// How many issuers, or keys, one mount may have: some operations look at all.
 pub const ISSUERS_MAX: usize = 1000;
@@ -253,27 +253,6 @@ impl StoredKey {
     pub fn parse(&self) -> Result<PrivateKey> {
         PrivateKey::from_pem(self.private_key.reveal().as_bytes()).map_err(|_| Error::internal("a stored key is none"))
     }
-
-    /// Its kind.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] if what is stored is none.
-    pub fn kind(&self) -> Result<KeyKind> {
-        let public = crate::crypto::PublicKey::from_pem(&self.public_key);
-        Ok(public.map_err(|_| Error::internal("a stored key is none"))?.kind())
-    }
-}
-
-/// An issuer with its key, ready to sign.
-pub struct Authority {
-    /// The issuer.
-    pub issuer: Issuer,
-    /// Its certificate, parsed.
-    pub certificate: Certificate,
-    /// Its key.
-    pub key: StoredKey,
-    /// The addresses that go into certificates, filled in.
-    pub urls: Urls,
 }
 
 /// The id behind a reference.
@@ -317,38 +296,6 @@ pub fn find(reading: &Reading<'_>, reference: &str) -> Result<Issuer> {
 pub fn find_key(reading: &Reading<'_>, reference: &str) -> Result<StoredKey> {
     let id = resolve(reading, What::Key, reference)?;
     reading.get(&key_key(&id))?.ok_or_else(|| What::Key.unknown(reference))
-}
-
-/// The issuer behind a reference with its key, for signing certificates.
-///
-/// # Errors
-/// [`Error::Invalid`] if there is none, or it may not sign certificates.
-pub fn authority(reading: &Reading<'_>, reference: &str) -> Result<Authority> {
-    let issuer = find(reading, reference)?;
-    if !issuer.usage.issuing || issuer.revoked.is_some() {
-        return Err(Error::invalid("the issuer is not allowed to issue certificates"));
-    }
-    signer(reading, issuer)
-}
-
-/// An issuer with its key, whatever it is to sign.
-///
-/// # Errors
-/// [`Error::Invalid`] if its key is not known.
-pub fn signer(reading: &Reading<'_>, issuer: Issuer) -> Result<Authority> {
-    let key = reading.get::<StoredKey>(&key_key(&issuer.key_id))?.filter(|_| !issuer.key_id.is_empty());
-    let key = key.ok_or_else(|| Error::invalid("the issuer has no private key"))?;
-    let certificate = Certificate::from_pem(&issuer.certificate)?;
-    let urls = match issuer.urls.is_empty() {
-        true => reading.get::<Urls>(&config_key("urls"))?.unwrap_or_default(),
-        false => issuer.urls.clone(),
-    };
-    let urls = if urls.enable_templating {
-        filled(&urls, &reading.get(&config_key("cluster"))?.unwrap_or_default(), &issuer.id)?
-    } else {
-        urls
-    };
-    Ok(Authority { issuer, certificate, key, urls })
 }
 
 /// The addresses with their templates filled in.
@@ -430,7 +377,15 @@ pub fn drop_name(txn: &mut Txn, what: What, name: &str) {
 /// # Errors
 /// Those of storage.
 pub fn all(view: &View) -> Result<Vec<Issuer>> {
-    view.read(|reading| Ok(reading.first(&Key::new("issuer"), ISSUERS_MAX)?.into_iter().map(|(_, row)| row).collect()))
+    view.read(all_in)
+}
+
+/// All issuers in a snapshot.
+///
+/// # Errors
+/// Those of storage.
+pub fn all_in(reading: &Reading<'_>) -> Result<Vec<Issuer>> {
+    Ok(reading.first(&Key::new("issuer"), ISSUERS_MAX)?.into_iter().map(|(_, row)| row).collect())
 }
 
 /// All keys of a mount.

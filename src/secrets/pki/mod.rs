@@ -5,6 +5,7 @@
 
 mod acme;
 mod admission;
+mod authority;
 mod certify;
 mod chain;
 mod config;
@@ -25,6 +26,7 @@ mod revoke;
 mod role;
 mod roles;
 mod root;
+mod roster;
 mod spiffe;
 mod store;
 mod tidy;
@@ -40,6 +42,8 @@ use crate::engine::{Cx, Engine, Mount, Routes};
 /// The engine.
 pub struct Pki {
     workers: certify::Workers,
+    authorities: authority::Authorities,
+    roster: roster::Roster,
     lists: Semaphore,
     validations: Arc<Semaphore>,
 }
@@ -62,6 +66,8 @@ impl Engine for Pki {
     fn open(_: &Mount, _: &View) -> Result<Self> {
         Ok(Self {
             workers: certify::Workers::new(),
+            authorities: authority::Authorities::new(),
+            roster: roster::Roster::default(),
             lists: Semaphore::new(1),
             validations: Arc::new(Semaphore::new(acme::VALIDATIONS)),
         })

@@ -2,16 +2,17 @@
 //!
 //! A serial number that is not in the list is good: certificates of roles with `no_store` are not known by number.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Pki;
-use super::crl::{CrlConfig, Entry, algorithm_of};
-use super::issuer::{self, Authority};
+use super::authority::Authority;
+use super::crl::{CrlConfig, Entry};
 use super::store::{config_key, revoked_key};
-use crate::base::{Result, time};
-use crate::crypto::SignatureAlgorithm;
-use crate::crypto::x509::{self, CertId, CertStatus, Certificate, OcspRefusal, OcspRequest, OcspSpec, Reason};
+use crate::base::{Error, Result, time};
+use crate::crypto::x509::{self, CertId, CertStatus, OcspRefusal, OcspRequest, OcspSpec, Reason};
 use crate::engine::{Cx, Reply};
 use crate::params;
 
@@ -60,42 +61,42 @@ async fn answer(cx: &Cx<Pki>, der: &[u8]) -> Result<Reply> {
         nonce: request.nonce,
         responder: None,
     };
-    let kind = authority.key.kind()?;
-    let sign = move || {
-        let key = authority.key.parse()?;
-        let algorithm = match algorithm_of(kind, &authority.issuer.revocation_signature_algorithm) {
-            Some(algorithm) => algorithm,
-            None => SignatureAlgorithm::for_key(kind, None, false)?,
-        };
-        Ok(spec.sign(&key, algorithm)?)
-    };
+    let kind = authority.key.kind();
+    let sign = move || Ok(spec.sign(&authority.key, authority.list_algorithm()?)?);
     Ok(Reply::raw(200, ANSWER, cx.engine().workers.run(kind, sign).await?))
 }
 
 type Statuses = Vec<(CertId, CertStatus)>;
 
 /// The issuer that the first question is about, and what it says to each; none if it is not one that may answer here.
-fn looked_up(cx: &Cx<Pki>, request: &OcspRequest) -> Result<Option<(Authority, Statuses)>> {
-    for issuer in issuer::all(cx.view())? {
-        let certificate = Certificate::from_pem(&issuer.certificate)?;
-        let meant = request.ids.first().is_some_and(|id| id.is_of(&certificate));
-        if !meant || !issuer.usage.ocsp || issuer.key_id.is_empty() {
-            continue;
-        }
+fn looked_up(cx: &Cx<Pki>, request: &OcspRequest) -> Result<Option<(Arc<Authority>, Statuses)>> {
+    let roster = cx.engine().roster.all(cx.view())?;
+    for known in roster.iter().filter(|known| request.ids.first().is_some_and(|id| id.is_of(&known.digests))) {
         let found = cx.view().read(|reading| {
+            let authority = match cx.engine().authorities.signer(reading, &known.id) {
+                Ok(authority) if authority.issuer.usage.ocsp => authority,
+                // One without a key; another of this name and key may have it.
+                Ok(_) | Err(Error::Invalid(_)) => return Ok(None),
+                Err(other) => return Err(other),
+            };
             let mut statuses = Vec::with_capacity(request.ids.len());
             for id in &request.ids {
-                let place = revoked_key(&issuer.list).join(&x509::serial_text(id.serial()));
-                let status = match reading.get::<Entry>(&place)? {
-                    _ if !id.is_of(&certificate) => CertStatus::Unknown,
-                    Some(entry) => CertStatus::Revoked(entry.at, Reason::of(entry.reason)),
-                    None => CertStatus::Good,
+                let status = if id.is_of(&known.digests) {
+                    let place = revoked_key(&known.list).join(&x509::serial_text(id.serial()));
+                    match reading.get::<Entry>(&place)? {
+                        Some(entry) => CertStatus::Revoked(entry.at, Reason::of(entry.reason)),
+                        None => CertStatus::Good,
+                    }
+                } else {
+                    CertStatus::Unknown
                 };
                 statuses.push((id.clone(), status));
             }
-            Ok((issuer::signer(reading, issuer.clone())?, statuses))
+            Ok(Some((authority, statuses)))
         })?;
-        return Ok(Some(found));
+        if found.is_some() {
+            return Ok(found);
+        }
     }
     Ok(None)
 }

@@ -4,11 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Pki;
-use super::crl::algorithm_of;
 use super::issuer::{self, find};
 use super::store::canonical_serial;
 use crate::base::{Error, Json, Result, Timestamp, Ttl, time};
-use crate::crypto::SignatureAlgorithm;
 use crate::crypto::pem::{self, Label};
 use crate::crypto::x509::{self, Certificate, Crl, CrlSpec, Reason, Revoked};
 use crate::engine::{Cx, Reply};
@@ -130,15 +128,10 @@ async fn signed(cx: &Cx<Pki>, issuer: issuer::Issuer, wanted: Wanted) -> Result<
         u64::try_from(value).map_err(|_| Error::invalid(format!("{field}: want a number that is not negative")))
     };
     let base = wanted.base.filter(|base| *base != -1).map(|base| number("delta_crl_base_number", base)).transpose()?;
-    let authority = cx.view().read(|reading| issuer::signer(reading, issuer.clone()))?;
-    let certificate = &authority.certificate;
-    let authority_key_id = match certificate.subject_key_id()? {
-        Some(id) => id,
-        None => certificate.public_key()?.key_id().to_vec(),
-    };
+    let authority = cx.view().read(|reading| cx.engine().authorities.signer(reading, &issuer.id))?;
     let spec = CrlSpec {
-        issuer: certificate.subject().clone(),
-        authority_key_id,
+        issuer: authority.certificate.subject().clone(),
+        authority_key_id: authority.key_id.clone(),
         number: number("crl_number", wanted.number)?,
         base,
         this_update: cx.now(),
@@ -146,15 +139,8 @@ async fn signed(cx: &Cx<Pki>, issuer: issuer::Issuer, wanted: Wanted) -> Result<
         revoked: wanted.revoked,
         extensions: Vec::new(),
     };
-    let kind = authority.key.kind()?;
-    let sign = move || {
-        let key = authority.key.parse()?;
-        let algorithm = match algorithm_of(kind, &authority.issuer.revocation_signature_algorithm) {
-            Some(algorithm) => algorithm,
-            None => SignatureAlgorithm::for_key(kind, None, false)?,
-        };
-        Ok(spec.sign(&key, algorithm)?)
-    };
+    let kind = authority.key.kind();
+    let sign = move || Ok(spec.sign(&authority.key, authority.list_algorithm()?)?);
     let crl = cx.engine().workers.run(kind, sign).await?;
     let text = match wanted.der {
         true => STANDARD.encode(crl.der()),

@@ -105,10 +105,8 @@ pub fn set_revoked(cx: &Cx<Pki>, txn: &mut Txn, serial: &str, reason: Reason) ->
     if let Some(at) = stored.revoked {
         return Ok(at);
     }
-    for issuer in issuer::all(cx.view())? {
-        if issuer.certificate == stored.certificate {
-            return Err(Error::invalid("this is the certificate of an issuer: revoke it at issuer/:issuer_ref/revoke"));
-        }
+    if cx.engine().roster.all(cx.view())?.iter().any(|issuer| issuer.is(serial, &stored.certificate)) {
+        return Err(Error::invalid("this is the certificate of an issuer: revoke it at issuer/:issuer_ref/revoke"));
     }
     let config: CrlConfig = cx.get(&config_key("crl"))?.unwrap_or_default();
     if stored.not_after < cx.now() && !config.allow_expired_cert_revocation {

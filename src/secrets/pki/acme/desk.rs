@@ -2,6 +2,7 @@
 //! its answer. Clients need no tuned headers: what RFC 8555 wants is in every answer from here.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -16,7 +17,8 @@ use crate::base::{Error, Json, Result};
 use crate::engine::{Body, Cx, Reply};
 use crate::params;
 use crate::secrets::pki::admission;
-use crate::secrets::pki::issuer::{self, Authority, Cluster};
+use crate::secrets::pki::authority::Authority;
+use crate::secrets::pki::issuer::Cluster;
 use crate::secrets::pki::role::Role;
 use crate::secrets::pki::store::config_key;
 use crate::secrets::pki::{Pki, roles};
@@ -145,7 +147,7 @@ pub struct Office {
     /// Its name; empty for none.
     pub role_name: String,
     /// Who signs.
-    pub authority: Authority,
+    pub authority: Arc<Authority>,
 }
 
 impl Desk {
@@ -213,7 +215,7 @@ impl Desk {
         // Nobody has an identity here: what a template would have said allows nothing.
         let role = role.filled(&crate::policy::NoFacts)?;
         let reference = self.place.issuer_ref.clone().unwrap_or_else(|| role.issuer_ref.clone());
-        let authority = match self.cx.view().read(|reading| issuer::authority(reading, &reference)) {
+        let authority = match self.cx.view().read(|reading| self.cx.engine().authorities.issuing(reading, &reference)) {
             Ok(authority) => authority,
             Err(Error::Invalid(text)) if self.place.issuer_ref.is_some() => {
                 return Err(Problem::new(Kind::Malformed, text).status(404).into());

@@ -322,7 +322,7 @@ async fn conclude(desk: Arc<Desk>, signed: Signed) -> Result<Answer, Fault> {
         Err(other) => return Err(other.into()),
     };
     let manner = Manner { bits: role.signature_bits, pss: role.use_pss };
-    let (certified, authority) = issue::signed(cx, admitted, authority, manner).await?;
+    let certified = issue::signed(cx, admitted, authority.clone(), manner).await?;
     let certificate = &certified.certificate;
     let serial = certificate.serial_text();
     store::add(&mut txn, certificate, &authority.issuer, &role_name)?;

@@ -3,7 +3,8 @@ use crate::crypto::random::SystemRng;
 use crate::crypto::x509::{Certificate, CertificateSpec, RequestSpec};
 use crate::crypto::{PrivateKey, SignatureAlgorithm};
 use crate::secrets::pki::certify::{self, Manner};
-use crate::secrets::pki::issuer::{Authority, Issuer, StoredKey, Urls};
+use crate::secrets::pki::authority::Authority;
+use crate::secrets::pki::issuer::{Issuer, StoredKey, Urls};
 use std::process::Command;
 
 const LIMITS: Limits = Limits { default_ttl: Ttl::from_seconds(7200), max_ttl: Ttl::from_seconds(86_400) };
@@ -243,12 +244,13 @@ fn bench(kind: KeyKind) -> Bench {
         ],
     };
     let certificate = spec.sign(&key, SignatureAlgorithm::for_key(kind, None, false).unwrap()).unwrap();
-    let key = StoredKey::new("k".into(), String::new(), &key).unwrap();
+    let made = key;
+    let key = StoredKey::new("k".into(), String::new(), &made).unwrap();
     let issuer = Issuer::new("i".into(), String::new(), Some(&key), &certificate).unwrap();
     let urls = Urls { crl_distribution_points: texts(&["http://c.test/crl"]), ..Urls::default() };
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("ca.pem"), certificate.pem().unwrap()).unwrap();
-    Bench { folder, authority: Authority { issuer, certificate, key, urls } }
+    Bench { folder, authority: Authority::new(issuer, made, &urls).unwrap() }
 }
 
 impl Bench {
