@@ -21,7 +21,15 @@ pub struct Txn {
     view: View,
     expects: BTreeMap<Key, Expect>,
     changes: BTreeMap<Key, Value>,
-    updates: Vec<(Vec<Key>, Update)>,
+    updates: Vec<Updating>,
+}
+
+/// A function with the rows that it reads, and the prefix of the view that it was made by.
+#[derive(Clone)]
+struct Updating {
+    prefix: Key,
+    keys: Vec<Key>,
+    f: Update,
 }
 
 impl Txn {
@@ -101,7 +109,7 @@ impl Txn {
     /// Adds a function that the writer runs on the present rows of these keys. It may run more than once.
     pub fn update(&mut self, keys: &[Key], f: impl Fn(&mut Rows<'_>) -> Result<()> + Send + Sync + 'static) {
         let keys = keys.iter().map(|key| self.view.absolute(key)).collect();
-        self.updates.push((keys, Arc::new(f)));
+        self.updates.push(Updating { prefix: self.view.prefix().clone(), keys, f: Arc::new(f) });
     }
 
     /// Takes in all of another transaction.
@@ -120,7 +128,7 @@ impl Txn {
 
     /// The keys, from the top of the store, that its commit touches.
     pub fn touched(&self) -> Vec<Key> {
-        let updated = self.updates.iter().flat_map(|(keys, _)| keys.iter().cloned());
+        let updated = self.updates.iter().flat_map(|update| update.keys.iter().cloned());
         self.changes.keys().cloned().chain(updated).collect()
     }
 
@@ -146,7 +154,7 @@ impl Txn {
     async fn update_once(&self, barrier: &Arc<Barrier>, batch: Batch) -> Result<Version> {
         let keys = barrier.keys()?;
         let mut stored = Vec::new();
-        for key in self.updates.iter().flat_map(|(keys, _)| keys) {
+        for key in self.updates.iter().flat_map(|update| &update.keys) {
             stored.push(names::seal_key(&keys, key)?);
         }
         drop(keys);
@@ -158,16 +166,17 @@ impl Txn {
                 Box::new(move |rows| {
                     let mut batch = batch.clone();
                     let mut at = 0;
-                    for (keys, f) in &updates {
-                        let range = at..at + keys.len();
+                    for update in &updates {
+                        let range = at..at + update.keys.len();
                         at = range.end;
                         let mut rows = Rows {
                             barrier: &barrier_,
+                            prefix: &update.prefix,
                             places: &places[range.clone()],
                             rows: &rows[range],
                             batch: &mut batch,
                         };
-                        f(&mut rows)?;
+                        (update.f)(&mut rows)?;
                     }
                     Ok(batch)
                 }),
@@ -196,6 +205,7 @@ impl Txn {
 /// The present rows of an update, by their position in its list of keys.
 pub struct Rows<'a> {
     barrier: &'a Barrier,
+    prefix: &'a Key,
     places: &'a [String],
     rows: &'a [Option<Row>],
     batch: &'a mut Batch,
@@ -221,6 +231,20 @@ impl Rows<'_> {
         let value = encode(value)?;
         let sealed = envelope::seal(&keys, self.barrier.rng().as_ref(), &self.places[at], value.reveal())?;
         self.batch.changes.push((self.places[at].clone(), Change::Put(sealed)));
+        Ok(())
+    }
+
+    /// Writes a value whose key follows from what was read, and which must not exist yet.
+    ///
+    /// # Errors
+    /// [`Error::Sealed`].
+    pub fn create<T: Serialize>(&mut self, key: &Key, value: &T) -> Result<()> {
+        let keys = self.barrier.keys()?;
+        let place = names::seal_below(&keys, self.prefix, key)?;
+        let value = encode(value)?;
+        let sealed = envelope::seal(&keys, self.barrier.rng().as_ref(), &place, value.reveal())?;
+        self.batch.expects.push((place.clone(), Expect::Absent));
+        self.batch.changes.push((place, Change::Put(sealed)));
         Ok(())
     }
 

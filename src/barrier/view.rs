@@ -139,6 +139,8 @@ fn next(rows: &[(String, crate::storage::Row)]) -> Option<Cursor> {
     rows.last().filter(|_| full).map(|(stored, _)| Cursor(stored.clone()))
 }
 
+type StoredRows = Vec<(String, crate::storage::Row)>;
+
 /// One consistent snapshot of a view.
 pub struct Reading<'a> {
     snapshot: &'a dyn Snapshot,
@@ -206,14 +208,34 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn first<T: DeserializeOwned>(&self, folder: &Key, limit: usize) -> Result<Vec<(Key, T)>> {
-        let place = names::seal_below(self.keys, self.prefix, folder)?;
-        let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
-        let mut found = Vec::new();
-        for (stored, row) in self.snapshot.scan(&prefix, "", limit)? {
-            let Some(key) = names::open_below(self.keys, &place, &stored[prefix.len()..]) else { continue };
+        self.after(folder, &Key::default(), limit)
+    }
+
+    /// The rows below a key that come after another, itself as seen from `folder`, in the order of storage. That other may
+    /// be an ordered number alone: what lies below this number follows.
+    ///
+    /// # Errors
+    /// As [`Reading::get`].
+    pub fn after<T: DeserializeOwned>(&self, folder: &Key, after: &Key, limit: usize) -> Result<Vec<(Key, T)>> {
+        let (place, prefix, rows) = self.rows_after(folder, after, limit)?;
+        let mut found = Vec::with_capacity(rows.len());
+        for (stored, row) in rows {
+            let Some(key) = names::open_below(self.keys, &place, &stored[prefix..]) else { continue };
             found.push((key, decode(&envelope::open(self.keys, &stored, &row.value)?)?));
         }
         Ok(found)
+    }
+
+    /// Rows as they are stored, the place of the folder, and where its rows' keys go on behind it.
+    fn rows_after(&self, folder: &Key, after: &Key, limit: usize) -> Result<(String, usize, StoredRows)> {
+        let place = names::seal_below(self.keys, self.prefix, folder)?;
+        let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
+        let after = match after.as_str() {
+            "" => String::new(),
+            _ => names::seal_below(self.keys, self.prefix, &folder.clone().append(after))?,
+        };
+        let rows = self.snapshot.scan(&prefix, &after, limit)?;
+        Ok((place, prefix.len(), rows))
     }
 
     /// The rows of one page below a key, as they are stored, and the place of the key.
@@ -238,14 +260,8 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn keys_after(&self, folder: &Key, after: &Key, limit: usize) -> Result<Vec<Key>> {
-        let place = names::seal_below(self.keys, self.prefix, folder)?;
-        let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
-        let after = match after.as_str() {
-            "" => String::new(),
-            _ => names::seal_below(self.keys, self.prefix, &folder.clone().append(after))?,
-        };
-        let rows = self.snapshot.scan(&prefix, &after, limit)?;
-        Ok(rows.iter().filter_map(|(s, _)| names::open_below(self.keys, &place, &s[prefix.len()..])).collect())
+        let (place, prefix, rows) = self.rows_after(folder, after, limit)?;
+        Ok(rows.iter().filter_map(|(s, _)| names::open_below(self.keys, &place, &s[prefix..])).collect())
     }
 }
 

@@ -24,6 +24,7 @@ pub use token_rules::{OlderTokenParams, TokenKind, TokenParams, TokenRules, poli
 
 use crate::barrier::{Txn, View};
 use crate::base::{BoxFuture, Json, Key, MountPath, Result, Ttl, header};
+use crate::telemetry::metrics::Labels;
 
 /// What an engine knows of its mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,6 +189,22 @@ pub trait Engine: Sized + Send + Sync + 'static {
     fn tend(_cx: Cx<Self>) -> BoxFuture<'static, Result<Option<Txn>>> {
         Box::pin(async { Ok(None) })
     }
+
+    /// What metrics show of a mount of this type, counted in steps now and then on each node. No answer waits for it.
+    fn measure(_cx: Cx<Self>) -> BoxFuture<'static, Result<Vec<Sample>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+/// One value among metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The gauge.
+    pub name: &'static str,
+    /// What tells this value from others of the gauge.
+    pub labels: Labels,
+    /// The value.
+    pub value: f64,
 }
 
 /// An engine of some type, as the vault holds it.
@@ -208,6 +225,8 @@ pub trait AnyEngine: Send + Sync {
     fn tended(&self) -> bool;
     /// [`Engine::tend`].
     fn tend(&self, frame: Frame) -> BoxFuture<'static, Result<Option<Txn>>>;
+    /// [`Engine::measure`].
+    fn measure(&self, frame: Frame) -> BoxFuture<'static, Result<Vec<Sample>>>;
 }
 
 /// An engine with its table.
@@ -259,5 +278,8 @@ impl<E: Engine> AnyEngine for Mounted<E> {
     }
     fn tend(&self, frame: Frame) -> BoxFuture<'static, Result<Option<Txn>>> {
         E::tend(self.cx(frame))
+    }
+    fn measure(&self, frame: Frame) -> BoxFuture<'static, Result<Vec<Sample>>> {
+        E::measure(self.cx(frame))
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::http::Answer;
 use crate::server::Server;
 
 async fn ca() -> Server {
@@ -92,6 +93,122 @@ async fn what_ends_soon_is_forecast_by_role_and_issuer() {
         server.call("LIST", &format!("pki/certs/detailed?after={}&limit=1", keys[0].as_str().unwrap())).await.ok();
     assert_eq!(rest.data()["keys"], json!([keys[1]]));
     assert!(rest.text.contains("there are more"));
+}
+
+fn entries(answer: &Answer) -> Vec<String> {
+    let bytes = der(&answer.data()["certificate"]);
+    let (_, crl) = x509_parser::revocation_list::CertificateRevocationList::from_der(&bytes).unwrap();
+    let serial = |one: &x509_parser::revocation_list::RevokedCertificate<'_>| one.raw_serial_as_string();
+    let mut all: Vec<String> = crl.iter_revoked_certificates().map(serial).collect();
+    all.sort();
+    all
+}
+
+/// So many certificates, revoked; their serial numbers, sorted.
+async fn revoked(server: &Server, count: usize) -> Vec<String> {
+    let mut serials = Vec::new();
+    for _ in 0..count {
+        let leaf = server.put("pki/issue/short", json!({"common_name": "x.a.test"})).await.ok();
+        let serial = leaf.data()["serial_number"].as_str().unwrap().to_owned();
+        server.put("pki/revoke", json!({"serial_number": serial})).await.ok();
+        // The parser writes what is in the DER, a leading zero included.
+        let first = u8::from_str_radix(&serial[..2], 16).unwrap();
+        serials.push(if first >= 0x80 { format!("00:{serial}") } else { serial });
+    }
+    serials.sort();
+    serials
+}
+
+#[tokio::test]
+async fn a_long_list_says_each_revocation_once_however_it_is_kept() {
+    let server = ca().await;
+    role(&server, "short", json!({})).await;
+    // More than fit into one chunk, and some that wait for the next.
+    let mut all = revoked(&server, 430).await;
+    assert_eq!(entries(&server.get("pki/cert/crl").await.ok()), all);
+    server.vault().tend_once().await.unwrap();
+    server.vault().tend_once().await.unwrap();
+    all.extend(revoked(&server, 1).await);
+    all.sort();
+    let server = server.crashed().await;
+    assert_eq!(entries(&server.get("pki/cert/crl").await.ok()), all, "from a chunk and from rows");
+
+    let settings = json!({"auto_rebuild": true, "enable_delta": true, "expiry": "72h"});
+    server.put("pki/config/crl", settings).await.ok();
+    let later = revoked(&server, 2).await;
+    assert_eq!(entries(&server.get("pki/cert/crl").await.ok()), all, "a complete list lasts until it is due");
+    assert_eq!(entries(&server.get("pki/cert/delta-crl").await.ok()), later);
+    server.get("pki/crl/rotate").await.ok();
+    all.extend(later);
+    all.sort();
+    assert_eq!(entries(&server.get("pki/cert/crl").await.ok()), all);
+    assert_eq!(entries(&server.get("pki/cert/delta-crl").await.ok()), Vec::<String>::new());
+
+    // Their certificates end, and so do the entries; the chunk is given up with the next list.
+    server.clock().advance(2 * 3600);
+    let last = revoked(&server, 1).await;
+    server.get("pki/crl/rotate").await.ok();
+    assert_eq!(entries(&server.get("pki/cert/crl").await.ok()), last);
+    assert_eq!(server.list("pki/certs/revoked").await.ok().data()["keys"].as_array().unwrap().len(), 434);
+    assert_eq!(entries(&server.get("pki/cert/crl").await.ok()), last, "without the chunk");
+}
+
+#[tokio::test]
+async fn the_forecast_is_among_the_metrics() {
+    let server = ca().await;
+    role(&server, "short", json!({})).await;
+    role(&server, "long", json!({"ttl": "300h"})).await;
+    for role in ["short", "long", "long"] {
+        server.put(&format!("pki/issue/{role}"), json!({"common_name": "x.a.test"})).await.ok();
+    }
+    let gone = server.put("pki/issue/short", json!({"common_name": "y.a.test"})).await.ok();
+    server.put("pki/revoke", json!({"serial_number": gone.data()["serial_number"]})).await.ok();
+    let count = async |role: &str, within: &str| {
+        server.vault().count_usage().await.unwrap();
+        let text = server.get("sys/metrics?format=prometheus").await.ok().text;
+        let wanted = [format!("role=\"{role}\""), format!("within=\"{within}\""), "mount_point=\"pki/\"".to_owned()];
+        let line = text
+            .lines()
+            .find(|line| line.contains("pki_certs_expiring{") && wanted.iter().all(|part| line.contains(part)));
+        line.map(|line| line.rsplit(' ').next().unwrap().to_owned())
+    };
+    assert_eq!(count("short", "1d").await.as_deref(), Some("1"));
+    assert_eq!(count("long", "1d").await.as_deref(), Some("0"));
+    assert_eq!(count("long", "14d").await.as_deref(), Some("2"));
+    assert_eq!(count("other", "14d").await, None);
+    server.clock().advance(2 * 3600);
+    assert_eq!(count("short", "14d").await, None, "what has ended is not to come");
+}
+
+#[tokio::test]
+async fn an_issuer_at_hand_is_never_older_than_its_rows() {
+    let server = ca().await;
+    role(&server, "short", json!({"no_store": true})).await;
+    let ask = || server.put("pki/issue/short", json!({"common_name": "x.a.test"}));
+    let text = |leaf: &Value| {
+        let bytes = der(leaf);
+        let (_, leaf) = X509Certificate::from_der(&bytes).unwrap();
+        let urls = leaf.extensions().iter().map(|one| String::from_utf8_lossy(one.value).into_owned());
+        urls.collect::<String>()
+    };
+    assert!(!text(&ask().await.ok().data()["certificate"]).contains("http"));
+    server.put("pki/config/urls", json!({"crl_distribution_points": "http://one.test/crl"})).await.ok();
+    assert!(text(&ask().await.ok().data()["certificate"]).contains("http://one.test/crl"));
+    server.patch("pki/issuer/root", json!({"crl_distribution_points": "http://two.test/crl"})).await.ok();
+    assert!(text(&ask().await.ok().data()["certificate"]).contains("http://two.test/crl"));
+    let templated = json!({"crl_distribution_points": "{{cluster_path}}/crl", "enable_aia_url_templating": true});
+    server.patch("pki/issuer/root", templated).await.ok();
+    for path in ["https://a.test/v1/pki", "https://b.test/v1/pki"] {
+        server.put("pki/config/cluster", json!({"path": path})).await.ok();
+        assert!(text(&ask().await.ok().data()["certificate"]).contains(&format!("{path}/crl")));
+    }
+    server.patch("pki/issuer/root", json!({"usage": "read-only"})).await.ok();
+    ask().await.is(400);
+    server.patch("pki/issuer/root", json!({"usage": "issuing-certificates"})).await.ok();
+    ask().await.ok();
+    let key = server.get("pki/issuer/root").await.ok().data()["key_id"].as_str().unwrap().to_owned();
+    server.call("DELETE", &format!("pki/key/{key}")).await.ok();
+    ask().await.is(400);
 }
 
 #[tokio::test]

@@ -55,37 +55,76 @@ struct Expiring {
     /// Only those of this role.
     #[arg(long, value_name = "NAME")]
     role: Option<String>,
-    /// The mount.
-    mount: String,
+    /// Only those of this issuer: its id or name.
+    #[arg(long, value_name = "REF")]
+    issuer: Option<String>,
+    /// The mount; all mounts of the type pki if none is named.
+    mount: Option<String>,
 }
 
 impl Expiring {
     async fn run(self, cx: &mut Cx<'_, '_>) -> Outcome {
-        let mount = folder(&self.mount);
+        if let Some(mount) = &self.mount {
+            let mount = folder(mount);
+            let reply = self.ask(cx, &mount).await?;
+            if !cx.is_table() || cx.globals.field.is_some() {
+                return cx.reply(&reply);
+            }
+            return self.show(cx, &[(mount, reply)]);
+        }
+        let mut all = Vec::new();
+        for mount in mounts(cx).await? {
+            let reply = self.ask(cx, &mount).await?;
+            all.push((mount, reply));
+        }
+        if cx.is_table() {
+            return self.show(cx, &all);
+        }
+        let map: serde_json::Map<String, Value> = all.into_iter().map(|(mount, reply)| (mount, reply.data)).collect();
+        cx.value(&map.into())
+    }
+
+    async fn ask(&self, cx: &mut Cx<'_, '_>, mount: &str) -> Outcome<Reply> {
         let mut request = Request::read(&format!("{mount}certs/expiring")).query("within", &self.within);
-        if let Some(role) = &self.role {
-            request = request.query("role", role);
+        for (name, value) in [("role", &self.role), ("issuer_ref", &self.issuer)] {
+            if let Some(value) = value {
+                request = request.query(name, value);
+            }
         }
-        let reply = cx.send(request).await.doing(format!("Error reading what ends soon at {mount}"))?;
-        if !cx.is_table() || cx.globals.field.is_some() {
-            return cx.reply(&reply);
-        }
-        let empty = Vec::new();
-        let all = reply.field("certificates").and_then(Value::as_array).unwrap_or(&empty);
+        cx.send(request).await.doing(format!("Error reading what ends soon at {mount}"))
+    }
+
+    /// Each certificate, in the order of their ends, and how many there are of each role and issuer.
+    fn show(&self, cx: &mut Cx<'_, '_>, all: &[(String, Reply)]) -> Outcome {
         let word = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
-        let mut rows = vec![["not after", "role", "common name", "serial number"].map(str::to_owned).to_vec()];
-        for one in all {
-            rows.push(["not_after", "role", "common_name", "serial_number"].map(|name| word(one, name)).to_vec());
+        let mut rows = Vec::new();
+        let mut counts = vec![["mount", "kind", "name", "count"].map(str::to_owned).to_vec()];
+        let mut total = 0;
+        for (mount, reply) in all {
+            for one in reply.field("certificates").and_then(Value::as_array).into_iter().flatten() {
+                let mut row = vec![word(one, "not_after"), mount.clone()];
+                row.extend(["role", "common_name", "serial_number"].map(|name| word(one, name)));
+                rows.push(row);
+            }
+            total += reply.field("total").and_then(Value::as_u64).unwrap_or(0);
+            for (kind, field) in [("role", "by_role"), ("issuer", "by_issuer")] {
+                for (name, count) in reply.field(field).and_then(Value::as_object).into_iter().flatten() {
+                    counts.push(vec![mount.clone(), kind.to_owned(), name.clone(), count.to_string()]);
+                }
+            }
         }
-        if all.is_empty() {
+        if rows.is_empty() {
             return cx.say(&format!("No certificate ends within {}", self.within));
         }
+        rows.sort();
+        let shown = rows.len() as u64;
+        rows.insert(0, ["not after", "mount", "role", "common name", "serial number"].map(str::to_owned).to_vec());
         cx.table(&rows)?;
-        let total = reply.field("total").and_then(Value::as_u64).unwrap_or(0);
-        if total > all.len() as u64 {
-            cx.say(&format!("\n{} of {total} certificates are shown", all.len()))?;
+        if total > shown {
+            cx.say(&format!("\n{shown} of {total} certificates are shown"))?;
         }
-        Ok(())
+        cx.say("")?;
+        cx.table(&counts)
     }
 }
 

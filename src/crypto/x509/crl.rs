@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use der::asn1::{AnyRef, Uint};
-use der::{Decode, Encode, Enumerated, Sequence};
+use der::{Decode, Encode, Enumerated, Sequence, Tag};
 use jiff::Timestamp;
 use spki::AlgorithmIdentifierOwned;
 use x509_cert::Version;
@@ -92,19 +92,18 @@ pub struct CrlSpec {
     pub this_update: Timestamp,
     /// When there will be another one.
     pub next_update: Timestamp,
-    /// The entries.
-    pub revoked: Vec<Revoked>,
+    /// The entries, as [`Revoked::der`] writes them, one after the other: a long list is made of what was written before.
+    pub entries: Vec<u8>,
     /// Other extensions of the list.
     pub extensions: Vec<Extension>,
 }
 
 impl CrlSpec {
-    /// Writes and signs it.
+    /// Writes and signs it; the DER.
     ///
     /// # Errors
-    /// `Invalid` for a serial number that is none or an end before the start, `Unsupported` when
-    /// the key has no such signature.
-    pub fn sign(&self, key: &PrivateKey, algorithm: SignatureAlgorithm) -> Result<Crl> {
+    /// `Invalid` for an end before the start, `Unsupported` when the key has no such signature.
+    pub fn sign(&self, key: &PrivateKey, algorithm: SignatureAlgorithm) -> Result<Vec<u8>> {
         let refused = |_| Error::Primitive("encoding a revocation list");
         if self.next_update < self.this_update {
             return Err(Error::invalid("revocation list: it would end before it starts"));
@@ -117,22 +116,37 @@ impl CrlSpec {
             extensions.push(extension::delta_crl(&base.to_be_bytes())?);
         }
         extensions.extend(self.extensions.iter().cloned());
-        let entries = self.revoked.iter().map(Revoked::write).collect::<Result<Vec<_>>>()?;
-        let body = Body {
+        let entries = AnyRef::new(Tag::Sequence, &self.entries).map_err(refused)?;
+        let body = Written {
             version: Version::V2,
             algorithm: algorithm.identifier()?,
             issuer: self.issuer.any()?,
             this_update: super::time(self.this_update)?,
             next_update: Some(super::time(self.next_update)?),
-            revoked: (!entries.is_empty()).then_some(entries),
+            revoked: (!self.entries.is_empty()).then_some(entries),
             extensions: extension::write_all(&extensions)?,
         };
-        let der = super::seal(&body.to_der().map_err(refused)?, key, algorithm)?;
-        Crl::from_der(&der)
+        super::seal(&body.to_der().map_err(refused)?, key, algorithm)
     }
 }
 
 impl Revoked {
+    /// The entry in DER.
+    ///
+    /// # Errors
+    /// `Invalid` for a serial number that is none.
+    pub fn der(&self) -> Result<Vec<u8>> {
+        self.write()?.to_der().map_err(|_| Error::Primitive("encoding a revocation"))
+    }
+
+    /// Several, one after the other.
+    ///
+    /// # Errors
+    /// As for [`Revoked::der`].
+    pub fn all(entries: &[Self]) -> Result<Vec<u8>> {
+        Ok(entries.iter().map(Self::der).collect::<Result<Vec<_>>>()?.concat())
+    }
+
     fn write(&self) -> Result<RevokedCert> {
         let extensions = match self.reason {
             Reason::Unspecified => None,
@@ -150,7 +164,20 @@ impl Revoked {
     }
 }
 
-/// TBSCertList of RFC 5280, with the issuer's name left undecoded.
+/// TBSCertList of RFC 5280 as it is written, with entries that are encoded already.
+#[derive(Sequence)]
+struct Written<'a> {
+    version: Version,
+    algorithm: AlgorithmIdentifierOwned,
+    issuer: AnyRef<'a>,
+    this_update: Time,
+    next_update: Option<Time>,
+    revoked: Option<AnyRef<'a>>,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT", optional = "true")]
+    extensions: Option<Vec<x509_cert::ext::Extension>>,
+}
+
+/// TBSCertList of RFC 5280 as it is read, with the issuer's name left undecoded.
 #[derive(Sequence)]
 struct Body<'a> {
     version: Version,

@@ -82,7 +82,7 @@ impl Ca {
             base: None,
             this_update: at("2021-01-01T00:00:00Z"),
             next_update: at("2070-01-01T00:00:00Z"),
-            revoked: Vec::new(),
+            entries: Vec::new(),
             extensions: Vec::new(),
         }
     }
@@ -312,7 +312,7 @@ fn a_revoked_certificate_is_found_in_the_list() {
         let key = PrivateKey::generate(KeyKind::Ed25519).unwrap();
         let points = vec![ext::crl_distribution_points(&["http://ca.example/crl".into()]).unwrap()];
         let leaf = root.issue(Subject::common("leaf").encode().unwrap(), key.public(), points);
-        let empty = root.crl().sign(&root.key, root.algorithm).unwrap();
+        let empty = Crl::from_der(&root.crl().sign(&root.key, root.algorithm).unwrap()).unwrap();
         assert!(empty.is_empty() && empty.revoked(leaf.serial()).is_none());
         save(folder, "root", &root.certificate.pem().unwrap());
         save(folder, "leaf", &leaf.pem().unwrap());
@@ -323,9 +323,10 @@ fn a_revoked_certificate_is_found_in_the_list() {
         let revoked =
             |serial: &[u8], reason| Revoked { serial: serial.to_vec(), at: at("2021-06-01T12:00:00Z"), reason };
         let mut spec = root.crl();
-        spec.revoked = vec![revoked(leaf.serial(), Reason::KeyCompromise), revoked(&[0x90, 1], Reason::Unspecified)];
+        let both = [revoked(leaf.serial(), Reason::KeyCompromise), revoked(&[0x90, 1], Reason::Unspecified)];
+        spec.entries = Revoked::all(&both).unwrap();
         spec.extensions = vec![ext::issuing_distribution_point(&["http://ca.example/crl".into()]).unwrap()];
-        let list = spec.sign(&root.key, root.algorithm).unwrap();
+        let list = Crl::from_der(&spec.sign(&root.key, root.algorithm).unwrap()).unwrap();
         assert_eq!(list.revoked(&[0, 1, 2, 3]), Some(at("2021-06-01T12:00:00Z")));
         assert_eq!(list.revoked(&[0x90, 1]), Some(at("2021-06-01T12:00:00Z")));
         assert_eq!(list.number().unwrap().unwrap(), [1, 44]);
@@ -343,7 +344,7 @@ fn a_revoked_certificate_is_found_in_the_list() {
         spec.base = Some(300);
         spec.number = 301;
         spec.extensions.clear();
-        let delta = spec.sign(&root.key, root.algorithm).unwrap();
+        let delta = Crl::from_der(&spec.sign(&root.key, root.algorithm).unwrap()).unwrap();
         assert!(delta.is_delta() && !list.is_delta());
         save(folder, "delta", &delta.pem().unwrap());
         let text = accepted(folder, &["crl", "-in", "delta", "-noout", "-text"]);
@@ -502,7 +503,7 @@ proptest! {
         let crl = CrlSpec {
             issuer: name.clone(), authority_key_id: vec![1], number: 1, base: None,
             this_update: at("2020-01-01T00:00:00Z"), next_update: at("2030-01-01T00:00:00Z"),
-            revoked: vec![Revoked { serial: vec![1], at: at("2020-01-01T00:00:00Z"), reason: Reason::Superseded }],
+            entries: Revoked { serial: vec![1], at: at("2020-01-01T00:00:00Z"), reason: Reason::Superseded }.der().unwrap(),
             extensions: Vec::new(),
         }.sign(&key, SignatureAlgorithm::Ed25519).unwrap();
         let request = RequestSpec { subject: name, extensions: spec.extensions.clone() }.sign(&key, SignatureAlgorithm::Ed25519).unwrap();
@@ -519,7 +520,7 @@ proptest! {
             let _ = (read.alt_names(), read.key_usage(), read.ca(), read.ext_key_usage(), read.authority_key_id(), read.subject_key_id());
             prop_assert_eq!(read.verify_by_key(key.public()).is_ok(), same);
         }
-        let (der, same) = change(crl.der());
+        let (der, same) = change(&crl);
         if let Ok(read) = Crl::from_der(&der) {
             let _ = (read.number(), read.is_delta());
             prop_assert_eq!(read.verify_by_key(key.public()).is_ok(), same);

@@ -8,7 +8,7 @@ use crate::barrier::{Reading, Txn, View};
 use crate::base::secret::stored;
 use crate::base::{Error, Key, Result, Secret, Timestamp};
 use crate::crypto::x509::Certificate;
-use crate::crypto::PrivateKey;
+use crate::crypto::{KeyKind, PrivateKey};
 
 /// How many issuers, or keys, one mount may have: some operations look at all.
 pub const ISSUERS_MAX: usize = 1000;
@@ -252,6 +252,15 @@ impl StoredKey {
     /// [`Error::Internal`] if what is stored is none.
     pub fn parse(&self) -> Result<PrivateKey> {
         PrivateKey::from_pem(self.private_key.reveal().as_bytes()).map_err(|_| Error::internal("a stored key is none"))
+    }
+
+    /// Its kind.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if what is stored is none.
+    pub fn kind(&self) -> Result<KeyKind> {
+        let public = crate::crypto::PublicKey::from_pem(&self.public_key);
+        Ok(public.map_err(|_| Error::internal("a stored key is none"))?.kind())
     }
 }
 

@@ -37,7 +37,7 @@ use tokio::sync::Semaphore;
 
 use crate::barrier::{Txn, View};
 use crate::base::{BoxFuture, Json, Result};
-use crate::engine::{Cx, Engine, Mount, Routes};
+use crate::engine::{Cx, Engine, Mount, Routes, Sample};
 
 /// The engine.
 pub struct Pki {
@@ -81,16 +81,16 @@ impl Engine for Pki {
 
     fn tend(cx: Cx<Self>) -> BoxFuture<'static, Result<Option<Txn>>> {
         Box::pin(async move {
-            let tidied = tidy::tend(&cx)?;
-            let tended = acme::tend(&cx).await?;
-            Ok(match (tidied, tended) {
-                (Some(mut all), Some(more)) => {
-                    all.merge(more);
-                    Some(all)
-                }
-                (one, other) => one.or(other),
-            })
+            let done = [tidy::tend(&cx)?, crl::tend(&cx)?, acme::tend(&cx).await?];
+            Ok(done.into_iter().flatten().reduce(|mut all, more| {
+                all.merge(more);
+                all
+            }))
         })
+    }
+
+    fn measure(cx: Cx<Self>) -> BoxFuture<'static, Result<Vec<Sample>>> {
+        Box::pin(async move { expiring::measure(&cx).await })
     }
 }
 

@@ -136,15 +136,15 @@ async fn signed(cx: &Cx<Pki>, issuer: issuer::Issuer, wanted: Wanted) -> Result<
         base,
         this_update: cx.now(),
         next_update: time::after(cx.now(), wanted.next_update.unwrap_or(Ttl::from_seconds(72 * 3600))),
-        revoked: wanted.revoked,
+        entries: Revoked::all(&wanted.revoked)?,
         extensions: Vec::new(),
     };
     let kind = authority.key.kind();
     let sign = move || Ok(spec.sign(&authority.key, authority.list_algorithm()?)?);
     let crl = cx.engine().workers.run(kind, sign).await?;
     let text = match wanted.der {
-        true => STANDARD.encode(crl.der()),
-        false => pem::encode(Label::Crl, crl.der())?.trim_end().to_owned(),
+        true => STANDARD.encode(&crl),
+        false => pem::encode(Label::Crl, &crl)?.trim_end().to_owned(),
     };
     Ok(Reply::data([("crl".to_owned(), Json::from(text))]))
 }

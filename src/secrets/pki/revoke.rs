@@ -101,7 +101,7 @@ fn signer_of(cx: &Cx<Pki>, certificate: &Certificate) -> Result<Issuer> {
 /// [`Error::Invalid`] for what is not stored, an issuer's own, or has ended.
 pub fn set_revoked(cx: &Cx<Pki>, txn: &mut Txn, serial: &str, reason: Reason) -> Result<Timestamp> {
     let key = certificate_key(serial);
-    let mut stored: Stored = txn.get(&key)?.ok_or_else(|| unknown(serial))?;
+    let stored: Stored = txn.get(&key)?.ok_or_else(|| unknown(serial))?;
     if let Some(at) = stored.revoked {
         return Ok(at);
     }
@@ -113,9 +113,8 @@ pub fn set_revoked(cx: &Cx<Pki>, txn: &mut Txn, serial: &str, reason: Reason) ->
         return Err(Error::invalid("the certificate has expired already"));
     }
     let at = cx.now();
-    stored.revoked = Some(at);
-    txn.put(&key, &stored)?;
     crl::add(txn, &stored.list, serial, &Entry { at, not_after: stored.not_after, reason: reason as u8 })?;
+    store::mark_revoked(txn, serial, stored, at)?;
     Ok(at)
 }
 
@@ -143,12 +142,11 @@ pub fn revoke_issuer(cx: &Cx<Pki>, txn: &mut Txn, revoked: &Issuer) -> Result<()
     let at = revoked.revoked.unwrap_or_else(|| cx.now());
     let serial = certificate.serial_text();
     let key = certificate_key(&serial);
-    if let Some(mut stored) = txn.get::<Stored>(&key)?
+    if let Some(stored) = txn.get::<Stored>(&key)?
         && stored.certificate == revoked.certificate
         && stored.revoked.is_none()
     {
-        stored.revoked = Some(at);
-        txn.put(&key, &stored)?;
+        store::mark_revoked(txn, &serial, stored, at)?;
     }
     let Ok(parent) = signer_of(cx, &certificate) else { return Ok(()) };
     if parent.list == revoked.list {

@@ -8,7 +8,7 @@
 //!     expiry/<when>/<serial>          the same, in the order of their ends
 //!     expired/<kind>/<when>/<serial>  those that ended long ago and are kept all the same; see `tidy`
 //!     revoked/<list>/<serial>         what a list says; issuers with one name and key share a list
-//!     crl/<list>/…                    the list as signed, and how many revocations there were
+//!     crl/<list>/…                    its entries in the order of their coming, and the list as signed; see `crl`
 //!     tidy/run                        the last tidying, or the one at work
 //!     acme/…                          see `acme`
 
@@ -54,6 +54,11 @@ pub fn all_revoked_key() -> Key {
     Key::new("revoked")
 }
 
+/// All lists.
+pub fn lists_key() -> Key {
+    Key::new("crl")
+}
+
 /// A setting's place.
 pub fn config_key(what: &str) -> Key {
     Key::new("config").join(what)
@@ -78,6 +83,44 @@ pub struct Stored {
     pub revoked: Option<Timestamp>,
 }
 
+/// What the index of ends says of a certificate.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ends {
+    /// As [`Stored::role`].
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub role: String,
+    /// The id of its issuer.
+    pub issuer_id: String,
+    /// Whether it is revoked, and its end moves nobody.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub revoked: bool,
+}
+
+impl Stored {
+    /// Where it stands in the index of ends, and what that says.
+    pub fn ends(&self, serial: &str) -> (Key, Ends) {
+        let revoked = self.revoked.is_some();
+        let ends = Ends { role: self.role.clone(), issuer_id: self.issuer_id.clone(), revoked };
+        (expiry_key().at(self.not_after).join(serial), ends)
+    }
+}
+
+/// Marks a certificate as revoked since then, in its own row and in the index of ends.
+///
+/// # Errors
+/// [`Error::Internal`] if it was not read in this transaction.
+pub fn mark_revoked(txn: &mut Txn, serial: &str, mut stored: Stored, at: Timestamp) -> Result<()> {
+    stored.revoked = Some(at);
+    txn.put(&certificate_key(serial), &stored)?;
+    if stored.not_after > at {
+        // What has ended may have left the index.
+        let (place, ends) = stored.ends(serial);
+        txn.overwrite(&place, &ends)?;
+    }
+    Ok(())
+}
+
 /// Adds a certificate that was just made, in the name of a role if there is one.
 ///
 /// # Errors
@@ -93,7 +136,8 @@ pub fn add(txn: &mut Txn, certificate: &Certificate, issuer: &Issuer, role: &str
         revoked: None,
     };
     txn.create(&certificate_key(&serial), &stored)?;
-    txn.create(&expiry_key().at(stored.not_after).join(&serial), &())
+    let (place, ends) = stored.ends(&serial);
+    txn.create(&place, &ends)
 }
 
 /// A serial number from outside, in the API's form.

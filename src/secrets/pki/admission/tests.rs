@@ -2,8 +2,8 @@ use super::*;
 use crate::crypto::random::SystemRng;
 use crate::crypto::x509::{Certificate, CertificateSpec, RequestSpec};
 use crate::crypto::{PrivateKey, SignatureAlgorithm};
-use crate::secrets::pki::certify::{self, Manner};
 use crate::secrets::pki::authority::Authority;
+use crate::secrets::pki::certify::{self, Manner};
 use crate::secrets::pki::issuer::{Issuer, StoredKey, Urls};
 use std::process::Command;
 
