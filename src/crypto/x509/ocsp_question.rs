@@ -12,7 +12,7 @@ use super::certificate::Certificate;
 use super::crl::Reason;
 use super::extension::{KeyUsage, OCSP_SIGNING};
 use super::name::DistinguishedName;
-use super::ocsp::{BASIC, CertId, CertStatus, NONCE, context, der_of, wrap};
+use super::ocsp::{BASIC, CertId, CertStatus, IssuerDigests, NONCE, context, der_of, wrap};
 use super::{elements, extension};
 use crate::crypto::error::{Error, Result};
 use crate::crypto::keys::{PublicKey, SignatureAlgorithm};
@@ -29,6 +29,7 @@ const SINGLES_MAX: usize = 64;
 pub struct OcspQuestion {
     id: CertId,
     issuer: Certificate,
+    digests: IssuerDigests,
     nonce: Vec<u8>,
 }
 
@@ -51,7 +52,8 @@ impl OcspQuestion {
     /// # Errors
     /// `Invalid` when the issuer's key cannot be read.
     pub fn new(certificate: &Certificate, issuer: &Certificate, nonce: &[u8]) -> Result<Self> {
-        Ok(Self { id: CertId::of(issuer, certificate.serial())?, issuer: issuer.clone(), nonce: nonce.to_vec() })
+        let (id, digests) = (CertId::of(issuer, certificate.serial())?, IssuerDigests::of(issuer)?);
+        Ok(Self { id, issuer: issuer.clone(), digests, nonce: nonce.to_vec() })
     }
 
     /// The request.
@@ -81,7 +83,7 @@ impl OcspQuestion {
         if said.nonce.as_ref().is_some_and(|nonce| *nonce != self.nonce) {
             return Err(Error::invalid("OCSP answer: made for another question"));
         }
-        let about_it = |single: &&Single| single.id.serial() == self.id.serial() && single.id.is_of(&self.issuer);
+        let about_it = |single: &&Single| single.id.serial() == self.id.serial() && single.id.is_of(&self.digests);
         let single = said.singles.iter().find(about_it);
         let single = single.ok_or_else(|| Error::invalid("OCSP answer: about another certificate"))?;
         Ok(OcspAnswer {

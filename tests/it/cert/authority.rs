@@ -111,6 +111,7 @@ impl Identity {
     }
 
     pub fn list_of(&self, serials: &[u8], from: &str, to: &str, base: Option<u64>, extensions: Vec<Extension>) -> Crl {
+        let entry = |serial| Revoked { serial: vec![serial], at: at(from), reason: Reason::Unspecified };
         let spec = CrlSpec {
             issuer: self.certificate.subject().clone(),
             authority_key_id: self.key.public().key_id().to_vec(),
@@ -118,13 +119,10 @@ impl Identity {
             base,
             this_update: at(from),
             next_update: at(to),
-            revoked: serials
-                .iter()
-                .map(|serial| Revoked { serial: vec![*serial], at: at(from), reason: Reason::Unspecified })
-                .collect(),
+            entries: serials.iter().flat_map(|serial| entry(*serial).der().unwrap()).collect(),
             extensions,
         };
-        spec.sign(&self.key, ES256).unwrap()
+        Crl::from_der(&spec.sign(&self.key, ES256).unwrap()).unwrap()
     }
 
     /// An answer to an OCSP request; `change` has the last word on what it says.
