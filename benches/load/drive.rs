@@ -40,9 +40,9 @@ struct Seen {
 }
 
 /// Sends these requests around for so long.
-pub async fn drive(target: &Target, requests: &Arc<[Vec<u8>]>, time: Duration) -> Result<Outcome> {
-    let mut connections = Vec::with_capacity(CONNECTIONS);
-    for _ in 0..CONNECTIONS {
+pub async fn drive(target: &Target, requests: &Arc<[Vec<u8>]>, time: Duration, count: usize) -> Result<Outcome> {
+    let mut connections = Vec::with_capacity(count);
+    for _ in 0..count {
         connections.push(Connection::open(target).await?);
     }
     let cpu = process::cpu(std::process::id())?;
@@ -51,7 +51,7 @@ pub async fn drive(target: &Target, requests: &Arc<[Vec<u8>]>, time: Duration) -
     let end = start + time;
     let mut tasks = JoinSet::new();
     for (index, connection) in connections.into_iter().enumerate() {
-        let first = index * requests.len() / CONNECTIONS;
+        let first = index * requests.len() / count;
         tasks.spawn(circle(connection, Arc::clone(requests), first, start, end));
     }
     let mut all = Seen::default();
@@ -75,6 +75,34 @@ pub async fn drive(target: &Target, requests: &Arc<[Vec<u8>]>, time: Duration) -
         p99: at(0.99),
         client_cpu: if count == 0 { 0.0 } else { spent.as_secs_f64() * 1e6 / sent },
     })
+}
+
+/// Sends so many requests, on so many connections; what each answer gives, in no order. All have to succeed.
+pub async fn each<R: Send + 'static>(
+    target: &Target,
+    count: usize,
+    connections: usize,
+    request: &dyn Fn(usize) -> Vec<u8>,
+    read: &dyn Fn(&[u8]) -> Result<R>,
+) -> Result<Vec<R>> {
+    let next = std::cell::Cell::new(0);
+    let one = async || {
+        let mut connection = Connection::open(target).await?;
+        let mut all = Vec::new();
+        while next.get() < count {
+            let index = next.get();
+            next.set(index + 1);
+            match connection.send(&request(index)).await? {
+                200..300 => all.push(read(connection.body())?),
+                status => {
+                    return Err(format!("{status} {}", String::from_utf8_lossy(connection.body()).trim()).into());
+                }
+            }
+        }
+        Result::Ok(all)
+    };
+    let done = futures_util::future::try_join_all((0..connections).map(|_| one())).await?;
+    Ok(done.into_iter().flatten().collect())
 }
 
 async fn circle(

@@ -9,7 +9,9 @@ use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+};
 use rusqlite::{Connection, params};
 
 use crate::Result;
@@ -66,6 +68,40 @@ pub fn commits(folder: &str, seconds: &str) -> Result<ExitCode> {
     let (made, elapsed) = (count - before, begun.elapsed());
     println!("{made} {:.1}", f64::from(made) / elapsed.as_secs_f64());
     Ok(ExitCode::SUCCESS)
+}
+
+/// What one core is measured at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// A key pair and a signature.
+    Pair,
+    /// A verification and a signature.
+    Verify,
+    /// A signature.
+    Sign,
+}
+
+/// How often one core does this in a second, with P-256.
+pub fn one_core(work: Work, time: Duration) -> Result<f64> {
+    if work == Work::Pair {
+        return pairs(time);
+    }
+    let rng = SystemRandom::new();
+    let message = [0x5a; SIGNED_BYTES];
+    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &rng).map_err(|_| "ring refuses")?;
+    let key =
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.as_ref(), &rng).map_err(|_| "ring refuses")?;
+    let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public_key().as_ref());
+    let (begun, mut count) = (Instant::now(), 0_u32);
+    while begun.elapsed() < time {
+        let signature = key.sign(&rng, &message).map_err(|_| "ring refuses")?;
+        if work == Work::Verify {
+            public.verify(&message, signature.as_ref()).map_err(|_| "ring refuses")?;
+        }
+        std::hint::black_box(signature.as_ref());
+        count += 1;
+    }
+    Ok(f64::from(count) / begun.elapsed().as_secs_f64())
 }
 
 /// P-256 key pairs, each with one signature, per second on all cores together: what a certificate costs at least.

@@ -11,6 +11,8 @@ mod drive;
 mod fleet;
 mod limits;
 mod options;
+mod pki;
+mod pki_scale;
 mod process;
 mod report;
 mod rounds;

@@ -25,6 +25,8 @@ pub struct Options {
     pub tls: bool,
     /// The measures that are taken; all if empty.
     pub only: Vec<String>,
+    /// With how many certificates a large CA is filled.
+    pub certificates: usize,
 }
 
 impl Options {
@@ -40,6 +42,7 @@ impl Options {
             strict: false,
             tls: false,
             only: Vec::new(),
+            certificates: 1_000_000,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -52,12 +55,18 @@ impl Options {
                 "--rounds" => options.rounds = value()?.parse::<usize>()?.max(1),
                 "--json" => options.json = Some(value()?.into()),
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+                "--certificates" => options.certificates = value()?.parse::<usize>()?.max(10_000),
                 "--strict" => options.strict = true,
                 "--tls" => options.tls = true,
                 other => return Err(format!("{other} is not known").into()),
             }
         }
         Ok(options)
+    }
+
+    /// Whether this measure is asked for by name.
+    pub fn asks(&self, measure: &str) -> bool {
+        self.only.iter().any(|word| word == measure)
     }
 
     /// Whether this measure is taken.

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::client::Target;
-use crate::drive::{Outcome, drive};
+use crate::drive::{CONNECTIONS, Outcome, drive};
 use crate::options::Options;
 use crate::process::{self, Memory};
 use crate::report::{Goal, Report, Row, median};
 use crate::server::{Axum, Place, Server, commits};
 use crate::setup::{Requests, Setup};
-use crate::{Result, agent, crowd, fleet, limits, template};
+use crate::{Result, agent, crowd, fleet, limits, pki, pki_scale, template};
 
 /// How long after the last request memory is measured.
 const AFTER: Duration = Duration::from_secs(5);
@@ -25,8 +25,16 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut report = Report::default();
     runtime.block_on(async {
-        unslowed(options, &mut report).await?;
-        if ["slow", "write", "login", "issue", "crowd"].iter().any(|measure| options.wants(measure)) {
+        if options.only.is_empty() || options.only.iter().any(|word| !word.starts_with("pki")) {
+            unslowed(options, &mut report).await?;
+        }
+        if options.wants("pki") {
+            authority(options, &mut report).await?;
+        }
+        if options.asks("pki-scale") {
+            pki_scale::scale(options, &mut report).await?;
+        }
+        if ["slow", "write", "login", "issue", "crowd", "pki"].iter().any(|measure| options.wants(measure)) {
             slowed(options, &mut report).await?;
         }
         Result::Ok(())
@@ -46,14 +54,14 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// Values of one measure with the limits that were taken beside them.
 #[derive(Default)]
-struct Series {
+pub struct Series {
     values: Vec<f64>,
     limits: Vec<f64>,
     fault: Option<String>,
 }
 
 impl Series {
-    fn add(&mut self, outcome: &Outcome, limit: f64) {
+    pub fn add(&mut self, outcome: &Outcome, limit: f64) {
         self.values.push(outcome.rate);
         self.limits.push(limit);
         if outcome.failed > 0 {
@@ -63,7 +71,7 @@ impl Series {
     }
 
     /// The line of this measure.
-    fn row(&self, measure: &str, goal: Goal) -> Row {
+    pub fn row(&self, measure: &str, goal: Goal) -> Row {
         let relations: Vec<f64> = self.values.iter().zip(&self.limits).map(|(value, limit)| value / limit).collect();
         Row {
             measure: measure.into(),
@@ -78,9 +86,20 @@ impl Series {
 }
 
 /// Loads a target and tells how it went.
-async fn load(what: &str, target: &Target, pid: u32, requests: &Requests, time: Duration) -> Result<Outcome> {
+pub async fn load(what: &str, target: &Target, pid: u32, requests: &Requests, time: Duration) -> Result<Outcome> {
+    load_by(what, target, pid, requests, time, CONNECTIONS).await
+}
+
+async fn load_by(
+    what: &str,
+    target: &Target,
+    pid: u32,
+    requests: &Requests,
+    time: Duration,
+    connections: usize,
+) -> Result<Outcome> {
     let before = process::cpu(pid)?;
-    let outcome = drive(target, requests, time).await?;
+    let outcome = drive(target, requests, time, connections).await?;
     // The loop also runs for a moment before the clock: the share is of both.
     let spent = process::cpu(pid)?.saturating_sub(before).as_secs_f64();
     let sent = (outcome.rate * (time.as_secs_f64() + crate::drive::WARM_UP.as_secs_f64())).max(1.0);
@@ -159,6 +178,33 @@ async fn unslowed(options: &Options, report: &mut Report) -> Result<()> {
     starts(server, &setup, report).await
 }
 
+/// What a CA signs without storing it, beside what one core can do.
+async fn authority(options: &Options, report: &mut Report) -> Result<()> {
+    let place = Place::make(&options.warifu, &options.folder, "authority", options.tls, None)?;
+    let (server, _) = Server::start(place).await?;
+    let setup = Setup::make(&server, options).await?;
+    let ca = pki::Ca::make(&server, &setup).await?;
+    let mut all = [
+        ("unstored certificate / one core's key + sign", &ca.unstored, limits::Work::Pair, Goal::Least(0.25)),
+        ("request signed / one core's verify + sign", &ca.sign, limits::Work::Verify, Goal::Least(0.20)),
+        ("OCSP answer / one core's sign", &ca.ocsp, limits::Work::Sign, Goal::Least(0.20)),
+    ]
+    .map(|(name, requests, work, goal)| (name, requests, work, goal, Series::default()));
+    for round in 1..=options.rounds {
+        eprintln!("round {round} of {}", options.rounds);
+        for (name, requests, work, _, series) in &mut all {
+            let limit = limits::one_core(*work, options.time / 6)?;
+            let (target, pid) = (&server.target, server.child.pid());
+            let short = name.split(" / ").next().unwrap_or(name);
+            series.add(&load_by(short, target, pid, requests, options.time, pki::CONNECTIONS).await?, limit);
+        }
+    }
+    for (name, _, _, goal, series) in &all {
+        report.push(series.row(name, *goal));
+    }
+    server.stop().map(drop)
+}
+
 /// What is written, as which requests, and how many slowed commits each must be worth.
 struct Write {
     word: &'static str,
@@ -179,6 +225,7 @@ async fn slowed(options: &Options, report: &mut Report) -> Result<()> {
     let (server, _) = Server::start(place).await?;
     let setup = Setup::make(&server, options).await?;
     let mut writes: Vec<Series> = WRITES.iter().map(|_| Series::default()).collect();
+    let mut issue = Series::default();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}, flushes of 2.5 ms", options.rounds);
         let limit = commits(&options.folder, &disk, options.time / 2, Some(&options.slow))?;
@@ -189,6 +236,14 @@ async fn slowed(options: &Options, report: &mut Report) -> Result<()> {
                 series.add(&outcome, limit);
             }
         }
+        if options.wants("pki") {
+            let (target, pid) = (&server.target, server.child.pid());
+            let by = pki::CONNECTIONS;
+            issue.add(&load_by("certificate, 64 at once", target, pid, &setup.issue, options.time, by).await?, limit);
+        }
+    }
+    if options.wants("pki") {
+        report.push(issue.row("certificate, 64 at once, slowed / commits", Goal::Least(12.0)));
     }
     for (write, series) in WRITES.iter().zip(&writes).filter(|(write, _)| options.wants(write.word)) {
         report.push(series.row(&format!("{}, slowed / slowed commits", write.name), Goal::Least(write.commits)));

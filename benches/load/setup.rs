@@ -55,7 +55,7 @@ impl Setup {
         if ["login", "crowd", "agent", "fleet"].iter().any(|measure| options.wants(measure)) {
             (role_id, secret_id) = admin.approle().await?;
         }
-        if ["issue", "crowd"].iter().any(|measure| options.wants(measure)) {
+        if ["issue", "crowd", "pki", "pki-scale"].iter().any(|measure| options.wants(measure)) {
             admin.pki().await?;
         }
 
@@ -107,6 +107,12 @@ fn secret(index: usize) -> Value {
         "password": PASSWORD,
         "url": format!("postgres://db-{index}.internal:5432/orders"),
     } })
+}
+
+/// The first block of a PEM text.
+pub fn der_of(pem: &str) -> Result<Vec<u8>> {
+    use rustls_pki_types::pem::PemObject as _;
+    Ok(rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes())?.to_vec())
 }
 
 struct Admin {
