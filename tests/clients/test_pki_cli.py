@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tempfile
 import unittest
 
 from harness import Server, binary, clean_environment
@@ -37,6 +38,8 @@ class Commands(unittest.TestCase):
         self.assertEqual(again["data"]["key_id"], made["data"]["key_id"])
         listed = json.loads(self.run_it("list-intermediates", "-format=json", "root/issuer/top"))
         self.assertEqual(sum(listed.values()), 2, listed)
+        named = json.loads(self.run_it("list-intermediates", "-format=json", "-use_names", "root/issuer/top"))
+        self.assertEqual({"int/issuer/mid": True, "int/issuer/mid2": True}, named)
         self.assertIn("a CA", self.run_it("show", "int/issuer/mid"))
         self.run_it("issue", "root/nonsense", "int", "common_name=x", code=1)
         self.run_it("verify-sign", "root/issuer/none", "int/issuer/mid", code=2)
@@ -47,13 +50,32 @@ class Commands(unittest.TestCase):
         text = self.run_it("show", f"root/cert/{leaf['serial_number']}")
         for words in ["CN=www.a.test", "the host www.a.test", "the address 192.0.2.1", "no CA", "ServerAuth", "CN=Root"]:
             self.assertIn(words, text)
-        self.assertIn("www.a.test", self.run_it("expiring", "-within=2h", "root"))
+        for where in [["root"], []]:
+            forecast = self.run_it("expiring", "-within=2h", *where)
+            for words in ["www.a.test", "web", "root/"]:
+                self.assertIn(words, forecast)
+        self.assertIn("No certificate ends", self.run_it("expiring", "-within=2h", "-role=other", "root"))
+        counted = json.loads(self.run_it("expiring", "-within=2h", "-format=json"))
+        self.assertEqual(counted["root/"]["by_role"], {"web": 1})
         self.assertIn("No certificate ends", self.run_it("expiring", "-within=1m", "root"))
         # A leaf by the root is a warning: code 3.
         report = json.loads(self.run_it("health-check", "-format=json", "root", code=3))
         self.assertEqual(report["root_issued_leaves"][0]["status"], "warning")
         self.assertEqual(report["ca_validity_period"][0]["status"], "ok")
         self.run_it("health-check", "-return-indicator=critical", "root")
+        # A word of information alone is told by the code, unless only more is asked for.
+        self.run_it("health-check", "int", code=2)
+        self.run_it("health-check", "-return-indicator=warning", "int")
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as settings:
+            settings.write('{"ca_validity_period": {"enabled": true, "root_expiry_critical": "9000d"}}')
+            settings.flush()
+            only = ["health-check", "-default-disabled", f"-health-config={settings.name}"]
+            report = json.loads(self.run_it(*only, "-format=json", "root", code=4))
+            self.assertEqual(list(report), ["ca_validity_period"])
+            self.assertNotIn("enable_auto_tidy", self.run_it(*only, "-list"))
+            settings.write('nonsense')
+            settings.flush()
+            self.run_it(*only, "root", code=1)
         self.assertIn("enable_auto_tidy", self.run_it("health-check", "-list"))
         self.run_it("health-check", code=1)
         blind = self.server.must("POST", "auth/token/create", {"policies": ["default"]}).json["auth"]["client_token"]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::context::{Cx, folder};
 use super::super::failure::{Failure, Outcome};
+use super::super::pairs;
 use super::{Issuer, issuers};
 use crate::base::{Timestamp, Ttl};
 use crate::client::{self, Reply, Request};
@@ -16,6 +17,12 @@ pub struct HealthCheck {
     /// Only list the checks.
     #[arg(long)]
     list: bool,
+    /// Only the checks that the configuration switches on.
+    #[arg(long)]
+    default_disabled: bool,
+    /// A file of JSON with settings of the checks, by their names.
+    #[arg(long, value_name = "FILE")]
+    health_config: Option<String>,
     /// From which finding on the exit code is not 0.
     #[arg(long, value_name = "LEVEL", default_value = "default")]
     return_indicator: Indicator,
@@ -26,7 +33,7 @@ pub struct HealthCheck {
 /// From which finding on the exit code tells of it.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 enum Indicator {
-    /// As warning.
+    /// As informational.
     Default,
     /// From a word of information on.
     Informational,
@@ -60,18 +67,64 @@ impl Status {
     }
 }
 
-const CHECKS: [(&str, &str); 10] = [
+const CHECKS: [(&str, &str); 14] = [
     ("ca_validity_period", "issuers that end soon"),
     ("crl_validity_period", "revocation lists that end soon"),
+    ("hardware_backed_root", "whether the keys of roots are in hardware"),
     ("root_issued_leaves", "leaves that a root signed itself"),
     ("role_allows_localhost", "roles that allow localhost"),
     ("role_allows_glob_wildcards", "roles that allow wildcards by a pattern"),
     ("role_no_store_false", "roles that store short-lived certificates"),
+    ("audit_visibility", "whether the audit log shows what certificates say"),
+    ("allow_if_modified_since", "whether unchanged lists are sent again"),
     ("enable_auto_tidy", "whether old certificates go by themselves"),
     ("tidy_last_run", "when they last went"),
     ("too_many_certs", "how many certificates are stored"),
     ("enable_acme_issuance", "whether certificates can be had by ACME"),
+    ("allow_acme_headers", "whether ACME's headers reach its clients"),
 ];
+
+/// What of a request and of an answer is no secret, and useful in an audit log.
+const REQUEST_KEYS: [&str; 7] = ["alt_names", "common_name", "csr", "ip_sans", "serial_number", "ttl", "uri_sans"];
+const RESPONSE_KEYS: [&str; 4] = ["certificate", "expiration", "issuing_ca", "serial_number"];
+
+/// Settings of the checks, by their names: whether each is on, and its own.
+struct Settings {
+    all: serde_json::Map<String, Value>,
+    on: bool,
+}
+
+impl Settings {
+    fn load(file: Option<&str>, disabled: bool, stdin: &mut dyn std::io::Read) -> Outcome<Self> {
+        let all = match file {
+            Some(file) => serde_json::from_str(&pairs::text(file, stdin)?)
+                .map_err(|_| Failure::local("The settings of the checks: want a JSON object"))?,
+            None => serde_json::Map::new(),
+        };
+        if let Some(unknown) = all.keys().find(|name| !CHECKS.iter().any(|(check, _)| check == name)) {
+            return Err(Failure::local(format!("The settings of the checks: there is no check {unknown}")));
+        }
+        Ok(Self { all, on: !disabled })
+    }
+
+    fn wants(&self, check: &str) -> bool {
+        self.of(check, "enabled").and_then(Value::as_bool).unwrap_or(self.on)
+    }
+
+    fn of(&self, check: &str, name: &str) -> Option<&Value> {
+        self.all.get(check)?.get(name)
+    }
+
+    fn number(&self, check: &str, name: &str) -> Option<i64> {
+        self.of(check, name)?.as_i64()
+    }
+
+    /// A span of time, such as 60d, in days.
+    fn days(&self, check: &str, name: &str) -> Option<i64> {
+        let span = Ttl::parse(self.of(check, name)?.as_str()?).ok()?;
+        i64::try_from(span.seconds() / 86_400).ok()
+    }
+}
 
 struct Finding {
     check: &'static str,
@@ -83,14 +136,17 @@ struct Finding {
 struct Checkup<'a> {
     mount: &'a str,
     now: Timestamp,
+    settings: Settings,
     found: Vec<Finding>,
 }
 
 impl HealthCheck {
     pub async fn run(self, cx: &mut Cx<'_, '_>) -> Outcome {
+        let settings = Settings::load(self.health_config.as_deref(), self.default_disabled, cx.world.stdin)?;
         if self.list {
             let mut rows = vec![vec!["check".to_owned(), "looks at".to_owned()]];
-            rows.extend(CHECKS.iter().map(|(name, about)| vec![(*name).to_owned(), (*about).to_owned()]));
+            let on = CHECKS.iter().filter(|(name, _)| settings.wants(name));
+            rows.extend(on.map(|(name, about)| vec![(*name).to_owned(), (*about).to_owned()]));
             return cx.table(&rows);
         }
         let mount = self.mount.as_deref().map(folder);
@@ -99,7 +155,7 @@ impl HealthCheck {
         if !health {
             return Err(Failure::Remote("The server cannot be asked".into()));
         }
-        let mut checkup = Checkup { mount: &mount, now: now(), found: Vec::new() };
+        let mut checkup = Checkup { mount: &mount, now: now(), settings, found: Vec::new() };
         let known = checkup.issuers(cx).await?;
         checkup.leaves(cx, &known).await?;
         checkup.roles(cx).await?;
@@ -107,8 +163,8 @@ impl HealthCheck {
         let worst = checkup.found.iter().map(|one| one.status).max().unwrap_or(Status::Ok);
         checkup.show(cx)?;
         let told = match self.return_indicator {
-            Indicator::Informational => worst > Status::Ok,
-            Indicator::Default | Indicator::Warning => worst >= Status::Warning,
+            Indicator::Default | Indicator::Informational => worst > Status::Ok,
+            Indicator::Warning => worst >= Status::Warning,
             Indicator::Critical => worst >= Status::Critical,
             Indicator::Permission => worst == Status::Forbidden,
         };
@@ -123,7 +179,9 @@ fn now() -> Timestamp {
 
 impl Checkup<'_> {
     fn say(&mut self, check: &'static str, status: Status, endpoint: impl Into<String>, message: impl Into<String>) {
-        self.found.push(Finding { check, status, endpoint: endpoint.into(), message: message.into() });
+        if self.settings.wants(check) {
+            self.found.push(Finding { check, status, endpoint: endpoint.into(), message: message.into() });
+        }
     }
 
     /// Reads a path; what may not be read is a finding, what is not there is nothing.
@@ -155,7 +213,14 @@ impl Checkup<'_> {
             let end = issuer.certificate.not_after();
             let days = (end.as_second() - self.now.as_second()) / 86_400;
             let root = issuer.certificate.issuer() == issuer.certificate.subject();
-            let (critical, warning, information) = if root { (180, 365, 730) } else { (30, 60, 180) };
+            let of = if root { "root" } else { "intermediate" };
+            let bounds = if root { [180, 365, 730] } else { [30, 60, 180] };
+            let words = ["critical", "warning", "informational"];
+            let days_of = |at: usize| {
+                let name = format!("{of}_expiry_{}", words[at]);
+                self.settings.days("ca_validity_period", &name).unwrap_or(bounds[at])
+            };
+            let (critical, warning, information) = (days_of(0), days_of(1), days_of(2));
             let status = match days {
                 _ if end <= self.now => Status::Critical,
                 days if days < critical => Status::Critical,
@@ -164,6 +229,10 @@ impl Checkup<'_> {
                 _ => Status::Ok,
             };
             self.say("ca_validity_period", status, &path, format!("ends in {days} days, at {end}"));
+            if root {
+                let words = "its key is encrypted in the store, as all keys are; none is in hardware";
+                self.say("hardware_backed_root", Status::Informational, &path, words);
+            }
             self.list(cx, &path, &mut lists).await?;
             known.push(issuer);
         }
@@ -274,15 +343,53 @@ impl Checkup<'_> {
         if let Some(certs) = self.read(cx, "too_many_certs", Request::list(&path)).await? {
             let count = certs.keys().len();
             // What a list of all still takes without trouble; the store itself does not mind.
-            let status = if count > 250_000 { Status::Informational } else { Status::Ok };
+            let most = |name: &str| self.settings.number("too_many_certs", name);
+            let status = match i64::try_from(count).unwrap_or(i64::MAX) {
+                count if most("count_critical").is_some_and(|most| count > most) => Status::Critical,
+                count if most("count_warning").is_some_and(|most| count > most) => Status::Warning,
+                count if count > 250_000 => Status::Informational,
+                _ => Status::Ok,
+            };
             self.say("too_many_certs", status, path, format!("{count} certificates are stored"));
         }
         let path = format!("{}config/acme", self.mount);
         if let Some(acme) = self.read(cx, "enable_acme_issuance", Request::read(&path)).await? {
             let on = acme.field("enabled").and_then(Value::as_bool).unwrap_or(false);
             let status = if on { Status::Ok } else { Status::Informational };
-            self.say("enable_acme_issuance", status, path, if on { "on" } else { "off" });
+            self.say("enable_acme_issuance", status, &path, if on { "on" } else { "off" });
+            let words = "they are sent whatever the mount allows";
+            self.say("allow_acme_headers", Status::Ok, path, words);
         }
+        self.tuning(cx).await
+    }
+
+    /// What the mount was tuned to.
+    async fn tuning(&mut self, cx: &mut Cx<'_, '_>) -> Outcome {
+        let path = format!("sys/mounts/{}tune", self.mount);
+        let Some(tuned) = self.read(cx, "audit_visibility", Request::read(&path)).await? else { return Ok(()) };
+        let names = |field: &str| -> Vec<String> {
+            let list = tuned.field(field).and_then(Value::as_array);
+            list.into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned())).collect()
+        };
+        for (field, wanted) in [("request", &REQUEST_KEYS[..]), ("response", &RESPONSE_KEYS[..])] {
+            let shown = names(&format!("audit_non_hmac_{field}_keys"));
+            let absent: Vec<&str> =
+                wanted.iter().filter(|name| !shown.iter().any(|shown| shown == *name)).copied().collect();
+            let (status, message) = match absent.is_empty() {
+                true => (Status::Ok, format!("{field}s show what certificates say")),
+                false => (
+                    Status::Informational,
+                    format!("audit_non_hmac_{field}_keys without {}: only their digests are seen", absent.join(", ")),
+                ),
+            };
+            self.say("audit_visibility", status, &path, message);
+        }
+        let keys = names("audit_non_hmac_response_keys");
+        if keys.iter().any(|name| name == "private_key") {
+            self.say("audit_visibility", Status::Critical, &path, "private keys are written into the audit log");
+        }
+        let words = "an answer always has the whole list or certificate; no header changes that";
+        self.say("allow_if_modified_since", Status::Ok, path, words);
         Ok(())
     }
 

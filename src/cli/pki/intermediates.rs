@@ -26,6 +26,9 @@ pub struct ListIntermediates {
     /// Whether a signature further up in the chain counts too.
     #[arg(long = "indirect_sign")]
     indirect_sign: bool,
+    /// Whether issuers are shown by their names, where they have one.
+    #[arg(long = "use_names")]
+    use_names: bool,
     /// The issuer, such as root/issuer/default.
     parent: String,
     /// Mounts or issuers to look at; all mounts of the type pki if none is named.
@@ -49,7 +52,11 @@ impl ListIntermediates {
             if child.certificate == parent.certificate {
                 continue;
             }
-            found.push((child.path.clone(), self.fits(&parent, &child)));
+            let shown = match (&child.name, child.path.rsplit_once('/')) {
+                (Some(name), Some((folder, _))) if self.use_names => format!("{folder}/{name}"),
+                _ => child.path.clone(),
+            };
+            found.push((shown, self.fits(&parent, &child)));
         }
         if !cx.is_table() {
             let map: serde_json::Map<String, Value> =

@@ -132,6 +132,8 @@ impl Expiring {
 struct Issuer {
     /// Its path, such as `pki/issuer/1234`.
     path: String,
+    /// Its name, if it has one.
+    name: Option<String>,
     /// Its certificate.
     certificate: Certificate,
     /// Its chain, itself first.
@@ -145,9 +147,10 @@ impl Issuer {
         split(&path)?;
         let reply = cx.send(Request::read(&path)).await.doing(format!("Error reading the issuer {path}"))?;
         let certificate = certificate_of(&reply)?;
+        let name = reply.text("issuer_name").ok().filter(|name| !name.is_empty()).map(str::to_owned);
         let chain = reply.field("ca_chain").and_then(Value::as_array).cloned().unwrap_or_default();
         let chain = chain.iter().filter_map(|pem| Certificate::from_pem(pem.as_str()?).ok()).collect();
-        Ok(Self { path, certificate, chain })
+        Ok(Self { path, name, certificate, chain })
     }
 }
 

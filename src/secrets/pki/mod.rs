@@ -193,6 +193,8 @@ fn public_routes(routes: Routes<Pki>) -> Routes<Pki> {
         .at("ca/pem", "The default issuer's certificate, in PEM.", |at| at.read(read::ca_pem).public())
         .at("ca_chain", "The default issuer's chain, in PEM.", |at| at.read(read::ca_chain).public())
         .at("cert/ca", "The default issuer's certificate.", |at| at.read(read::cert_ca).public())
+        .at("cert/ca/raw", "The default issuer's certificate, in DER.", |at| at.read(read::ca_der).public())
+        .at("cert/ca/raw/pem", "The default issuer's certificate, in PEM.", |at| at.read(read::ca_pem).public())
         .at("cert/ca_chain", "The default issuer's chain.", |at| at.read(read::cert_ca_chain).public())
         .at("cert/crl", "The default issuer's list.", |at| at.read(crl::cert_crl).public())
         .at("cert/delta-crl", "The default issuer's delta list.", |at| at.read(crl::cert_delta_crl).public())
