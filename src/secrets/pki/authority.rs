@@ -128,8 +128,17 @@ impl Authorities {
     fn at_hand(&self, reading: &Reading<'_>, id: &str) -> Result<Option<Arc<Authority>>> {
         let place = self.place(id).load();
         let Some(found) = place.as_ref().filter(|found| found.authority.issuer.id == id) else { return Ok(None) };
-        let stands = rows(reading, &found.authority.issuer)? == found.rows;
-        Ok(stands.then(|| found.authority.clone()))
+        if rows(reading, &found.authority.issuer)? == found.rows {
+            return Ok(Some(found.authority.clone()));
+        }
+        // Perhaps its key is gone from the store: then it is gone from here.
+        self.place(id).store(None);
+        Ok(None)
+    }
+
+    /// Lets go of all keys: one of them was deleted.
+    pub fn forget(&self) {
+        self.0.iter().for_each(|place| place.store(None));
     }
 
     fn made(&self, reading: &Reading<'_>, issuer: Issuer) -> Result<Arc<Authority>> {

@@ -279,6 +279,7 @@ pub async fn delete_all(cx: Cx<Pki>, (): ()) -> Result<Reply> {
         issuer::drop_name(&mut txn, What::Key, &key.name);
         txn.delete(&key_key(&key.id));
     }
+    cx.engine().authorities.forget();
     Ok(Reply::empty(txn))
 }
 
@@ -336,6 +337,7 @@ pub async fn delete_key(cx: Cx<Pki>, p: OneKey) -> Result<Reply> {
     }
     issuer::drop_name(&mut txn, What::Key, &key.name);
     txn.delete(&key_key(&key.id));
+    cx.engine().authorities.forget();
     let mut reply = Reply::empty(txn);
     reply.warnings = warnings;
     Ok(reply)
