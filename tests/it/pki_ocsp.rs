@@ -204,3 +204,41 @@ async fn what_is_no_request_is_malformed_and_what_is_anothers_is_refused() {
     server.put("pki/config/crl", json!({"ocsp_disable": true})).await.ok();
     assert_eq!(by_post(&server, &answered[0].1).await.status, 401);
 }
+
+#[tokio::test]
+async fn an_answer_may_be_given_again_for_a_minute_and_never_after_a_revocation() {
+    let server = Server::new().await;
+    ca(&server, "pki").await;
+    let issuer = Issuer::of(&server, "pki").await;
+    let leaf = server.put("pki/issue/web", json!({"common_name": "x.a.test"})).await.ok();
+    let serial = leaf.data()["serial_number"].as_str().unwrap().to_owned();
+    let bytes: Vec<u8> = serial.split(':').map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+    let question = issuer.request(&bytes);
+    // The signature is random: the same text is the same answer.
+    let ask = async |der: &[u8]| {
+        let answer = by_post(&server, der).await;
+        assert!(successful(&answer), "{answer:?}");
+        answer.text
+    };
+    let first = ask(&question).await;
+    server.clock().advance(59);
+    assert_eq!(ask(&question).await, first);
+    let own = request(&[issuer.id(SHA1, &bytes)], &[nonce(&[7; 32])]);
+    assert_ne!(ask(&own).await, ask(&own).await, "a nonce asks for an answer of one's own");
+    server.clock().advance(1);
+    let second = ask(&question).await;
+    assert_ne!(second, first, "a minute is over");
+
+    server.put("pki/revoke", json!({"serial_number": serial})).await.ok();
+    let revoked = ask(&question).await;
+    assert_ne!(revoked, second, "told at once");
+    assert_eq!(ask(&question).await, revoked);
+    server.put("pki/config/crl", json!({"ocsp_expiry": "1h"})).await.ok();
+    let shorter = ask(&question).await;
+    assert_ne!(shorter, revoked);
+    server.put("pki/config/crl", json!({"ocsp_expiry": "30s"})).await.ok();
+    assert_ne!(ask(&question).await, ask(&question).await, "it would end before a minute is over");
+    server.put("pki/config/crl", json!({"ocsp_expiry": "1h"})).await.ok();
+    server.patch("pki/issuer/default", json!({"usage": "read-only,issuing-certificates,crl-signing"})).await.ok();
+    assert_eq!(by_post(&server, &question).await.status, 401, "who may not sign answers gives no old ones");
+}

@@ -279,7 +279,7 @@ pub async fn delete_all(cx: Cx<Pki>, (): ()) -> Result<Reply> {
         issuer::drop_name(&mut txn, What::Key, &key.name);
         txn.delete(&key_key(&key.id));
     }
-    cx.engine().authorities.forget();
+    cx.engine().forget_keys();
     Ok(Reply::empty(txn))
 }
 
@@ -337,7 +337,7 @@ pub async fn delete_key(cx: Cx<Pki>, p: OneKey) -> Result<Reply> {
     }
     issuer::drop_name(&mut txn, What::Key, &key.name);
     txn.delete(&key_key(&key.id));
-    cx.engine().authorities.forget();
+    cx.engine().forget_keys();
     let mut reply = Reply::empty(txn);
     reply.warnings = warnings;
     Ok(reply)

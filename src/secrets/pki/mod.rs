@@ -5,6 +5,7 @@
 
 mod acme;
 mod admission;
+mod answers;
 mod authority;
 mod certify;
 mod chain;
@@ -44,8 +45,17 @@ pub struct Pki {
     workers: certify::Workers,
     authorities: authority::Authorities,
     roster: roster::Roster,
+    answers: answers::Answers,
     lists: Semaphore,
     validations: Arc<Semaphore>,
+}
+
+impl Pki {
+    /// Lets go of all keys at hand: one of them was deleted.
+    fn forget_keys(&self) {
+        self.authorities.forget();
+        self.answers.forget();
+    }
 }
 
 impl Engine for Pki {
@@ -68,6 +78,7 @@ impl Engine for Pki {
             workers: certify::Workers::new(),
             authorities: authority::Authorities::new(),
             roster: roster::Roster::default(),
+            answers: answers::Answers::new(),
             lists: Semaphore::new(1),
             validations: Arc::new(Semaphore::new(acme::VALIDATIONS)),
         })

@@ -8,11 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Pki;
+use super::answers::{self, Statuses};
 use super::authority::Authority;
 use super::crl::{CrlConfig, Entry};
 use super::store::{config_key, revoked_key};
 use crate::base::{Error, Result, time};
-use crate::crypto::x509::{self, CertId, CertStatus, OcspRefusal, OcspRequest, OcspSpec, Reason};
+use crate::crypto::x509::{self, CertStatus, OcspRefusal, OcspRequest, OcspSpec, Reason};
 use crate::engine::{Cx, Reply};
 use crate::params;
 
@@ -52,8 +53,13 @@ async fn answer(cx: &Cx<Pki>, der: &[u8]) -> Result<Reply> {
     let Some((authority, statuses)) = looked_up(cx, &request)? else {
         return Ok(refused(401, OcspRefusal::Unauthorized));
     };
-    let now = cx.now();
-    let expiry = config.ocsp_expiry();
+    let (now, expiry, answers) = (cx.now(), config.ocsp_expiry(), &cx.engine().answers);
+    // One that ends sooner than it would be given again is always made anew.
+    let own = request.nonce.is_some() || expiry < answers::FRESH;
+    if !own && let Some(der) = answers.find(&authority, &statuses, expiry, now) {
+        return Ok(Reply::raw(200, ANSWER, der));
+    }
+    let kept = (!own).then(|| (authority.clone(), statuses.clone()));
     let spec = OcspSpec {
         statuses,
         this_update: now,
@@ -63,10 +69,12 @@ async fn answer(cx: &Cx<Pki>, der: &[u8]) -> Result<Reply> {
     };
     let kind = authority.key.kind();
     let sign = move || Ok(spec.sign(&authority.key, authority.list_algorithm()?)?);
-    Ok(Reply::raw(200, ANSWER, cx.engine().workers.run(kind, sign).await?))
+    let der = cx.engine().workers.run(kind, sign).await?;
+    if let Some((authority, statuses)) = kept {
+        answers.keep(authority, statuses, expiry, now, &der);
+    }
+    Ok(Reply::raw(200, ANSWER, der))
 }
-
-type Statuses = Vec<(CertId, CertStatus)>;
 
 /// The issuer that the first question is about, and what it says to each; none if it is not one that may answer here.
 fn looked_up(cx: &Cx<Pki>, request: &OcspRequest) -> Result<Option<(Arc<Authority>, Statuses)>> {
