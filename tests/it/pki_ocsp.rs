@@ -19,13 +19,13 @@ const MALFORMED: [u8; 5] = [0x30, 3, 0x0a, 1, 1];
 const UNAUTHORIZED: [u8; 5] = [0x30, 3, 0x0a, 1, 6];
 
 /// An issuer as a request means it: its name, and its key.
-struct Issuer {
+pub struct Issuer {
     name: Vec<u8>,
     key: Vec<u8>,
 }
 
 impl Issuer {
-    async fn of(server: &Server, mount: &str) -> Self {
+    pub async fn of(server: &Server, mount: &str) -> Self {
         let pem = server.get(&format!("{mount}/ca/pem")).await.ok().text;
         let der = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap().1.contents;
         let (_, certificate) = X509Certificate::from_der(&der).unwrap();
@@ -42,7 +42,7 @@ impl Issuer {
         seq(&[algorithm, octets(&digest(&self.name)), octets(&digest(&self.key)), uint(serial)])
     }
 
-    fn request(&self, serial: &[u8]) -> Vec<u8> {
+    pub fn request(&self, serial: &[u8]) -> Vec<u8> {
         request(&[self.id(SHA1, serial)], &[])
     }
 }
@@ -57,7 +57,7 @@ fn nonce(value: &[u8]) -> Vec<u8> {
     context(2, &seq(&[seq(&[oid(NONCE), octets(&octets(value))])]))
 }
 
-async fn ca(server: &Server, mount: &str) {
+pub async fn ca(server: &Server, mount: &str) {
     server.put(&format!("sys/mounts/{mount}"), json!({"type": "pki", "config": {"max_lease_ttl": "8760h"}})).await.ok();
     let root = json!({"common_name": format!("{mount} CA"), "key_type": "ec", "ttl": "8000h"});
     server.put(&format!("{mount}/root/generate/internal"), root).await.ok();
@@ -65,7 +65,7 @@ async fn ca(server: &Server, mount: &str) {
     server.put(&format!("{mount}/roles/web"), role).await.ok();
 }
 
-async fn by_post(server: &Server, der: &[u8]) -> Answer {
+pub async fn by_post(server: &Server, der: &[u8]) -> Answer {
     let call = server.anonymous().call("POST", "pki/ocsp").bytes(der);
     call.header("content-type", "application/ocsp-request").await
 }

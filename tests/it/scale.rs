@@ -12,6 +12,7 @@ use warifu::lease::{Lease, Leases};
 use warifu::storage::Storage;
 use warifu::token::{Token, Tokens};
 
+use crate::pki_ocsp::{Issuer, by_post, ca};
 use crate::server::{Plan, Server};
 use crate::stores::Counting;
 
@@ -116,4 +117,59 @@ async fn what_ends_in_one_second_is_taken_back_in_bounded_steps_while_others_are
     // Root's, and the one that is alive.
     assert_eq!(server.tokens().await, 2);
     server.list("sys/leases/lookup/secret/a").await.is(404);
+}
+
+/// What is read to issue, to revoke, to answer OCSP, to open the store and answer, and to sign the list once more, where so
+/// many certificates are stored and all but a few of them revoked.
+async fn costs(count: usize) -> [(&'static str, usize); 5] {
+    let counting = Counting::new(Plan::memory().storage);
+    let storage: Arc<dyn Storage> = counting.clone();
+    let server = Plan::over(storage).ready().await;
+    ca(&server, "pki").await;
+    let issuer = Issuer::of(&server, "pki").await;
+    let issue = async |server: &Server| {
+        let leaf = server.put("pki/issue/web", serde_json::json!({"common_name": "x.a.test", "ttl": "9h"})).await.ok();
+        leaf.data()["serial_number"].as_str().unwrap().to_owned()
+    };
+    let revoke = async |server: &Server, serial: &str| {
+        server.put("pki/revoke", serde_json::json!({"serial_number": serial})).await.ok();
+    };
+    for _ in 0..count {
+        let serial = issue(&server).await;
+        revoke(&server, &serial).await;
+    }
+    server.get("pki/cert/crl").await.ok();
+    for _ in 0..count / 400 {
+        server.vault().tend_once().await.unwrap();
+    }
+    let read = || counting.read.swap(0, Ordering::SeqCst);
+    read();
+    let serial = issue(&server).await;
+    let issued = read();
+    revoke(&server, &serial).await;
+    let revoked = read();
+    let bytes: Vec<u8> = serial.split(':').map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+    assert_eq!(by_post(&server, &issuer.request(&bytes)).await.status, 200);
+    let answered = read();
+    server.get("pki/cert/crl").await.ok();
+    let listed = read();
+    let server = server.crashed().await;
+    assert_eq!(by_post(&server, &issuer.request(&bytes)).await.status, 200);
+    [
+        ("a certificate", issued),
+        ("a revocation", revoked),
+        ("an answer by OCSP", answered),
+        ("opening, and an answer", read()),
+        ("the list", listed),
+    ]
+}
+
+#[tokio::test]
+async fn a_ca_costs_the_same_whatever_it_holds() {
+    let (few, many) = (costs(10).await, costs(scale()).await);
+    for ((what, few), (_, many)) in few.into_iter().zip(many) {
+        // A list is put together from what is in chunks, and the latest entries of its end.
+        let more = if what == "the list" { 400 } else { 8 };
+        assert!(many <= few + more, "{what}: {few} rows are read with ten certificates, {many} with {}", scale());
+    }
 }
