@@ -168,8 +168,9 @@ async fn costs(count: usize) -> [(&'static str, usize); 5] {
 async fn a_ca_costs_the_same_whatever_it_holds() {
     let (few, many) = (costs(10).await, costs(scale()).await);
     for ((what, few), (_, many)) in few.into_iter().zip(many) {
-        // A list is put together from what is in chunks, and the latest entries of its end.
-        let more = if what == "the list" { 400 } else { 8 };
+        // A list is put together from chunks, and the entries that are in none yet. What runs in the background reads some
+        // rows too, the same few whatever there is.
+        let more = if what == "the list" { 400 } else { 0 } + 64;
         assert!(many <= few + more, "{what}: {few} rows are read with ten certificates, {many} with {}", scale());
     }
 }
