@@ -118,9 +118,8 @@ async fn tidied(options: &Options, side: &Side, of: &str, report: &mut Report) -
     }
     let tidy = json!({ "tidy_cert_store": true, "safety_buffer": "1s" });
     to.call("POST", "pki/tidy", Some(&root), Some(tidy)).await?;
-    for round in 0..options.rounds {
-        others
-            .add(&load("unstored, while tidying", target, pid, &side.ca.unstored, options.time).await?, before[round]);
+    for before in before {
+        others.add(&load("unstored, while tidying", target, pid, &side.ca.unstored, options.time).await?, before);
     }
     let status = to.call("GET", "pki/tidy-status", Some(&root), None).await?;
     if status.pointer("/data/state").and_then(Value::as_str) != Some("Running") {

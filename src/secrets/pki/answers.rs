@@ -44,7 +44,7 @@ impl Answers {
     pub fn find(
         &self,
         authority: &Arc<Authority>,
-        statuses: &Statuses,
+        statuses: &[(CertId, CertStatus)],
         expiry: Ttl,
         now: Timestamp,
     ) -> Option<Vec<u8>> {
@@ -67,7 +67,7 @@ impl Answers {
         self.0.iter().for_each(|place| place.store(None));
     }
 
-    fn place(&self, statuses: &Statuses) -> Option<&ArcSwapOption<Answer>> {
+    fn place(&self, statuses: &[(CertId, CertStatus)]) -> Option<&ArcSwapOption<Answer>> {
         let (first, _) = statuses.first().filter(|_| statuses.len() <= IDS)?;
         let mut hasher = std::hash::DefaultHasher::new();
         first.serial().hash(&mut hasher);
