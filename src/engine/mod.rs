@@ -199,7 +199,7 @@ pub trait Engine: Sized + Send + Sync + 'static {
 /// One value among metrics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
-    /// The gauge.
+    /// The gauge; it begins with `secrets.`
     pub name: &'static str,
     /// What tells this value from others of the gauge.
     pub labels: Labels,

@@ -14,6 +14,9 @@ use crate::token::{self, Kind, Token};
 /// After an unseal, the first count waits so long: the first requests come before it.
 const FIRST_COUNT: Duration = Duration::from_secs(5);
 
+/// How the names of engines' gauges begin.
+const ENGINES: &str = "secrets.";
+
 impl Vault {
     pub(super) fn metrics(&self) -> &Metrics {
         &self.settings.facts.metrics
@@ -142,6 +145,8 @@ impl Vault {
                 Err(error) => tracing::debug!(mount = %entry.mount.path, %error, "a mount could not be counted"),
             }
         }
+        // Also those of a mount that is gone, or has nothing to show any more.
+        self.metrics().forget(ENGINES);
         gauges.into_iter().for_each(|(name, series)| self.metrics().replace(name, series));
         Ok(())
     }

@@ -178,6 +178,8 @@ async fn the_forecast_is_among_the_metrics() {
     assert_eq!(count("other", "14d").await, None);
     server.clock().advance(2 * 3600);
     assert_eq!(count("short", "14d").await, None, "what has ended is not to come");
+    server.clock().advance(400 * 3600);
+    assert_eq!(count("long", "14d").await, None, "nothing is to come");
 }
 
 #[tokio::test]

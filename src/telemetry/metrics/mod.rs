@@ -150,6 +150,11 @@ impl Metrics {
         }
     }
 
+    /// Drops all gauges with labels whose names begin so.
+    pub fn forget(&self, prefix: &str) {
+        self.families().retain(|name, _| !name.starts_with(prefix));
+    }
+
     fn families(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Family>> {
         self.labelled.lock().unwrap_or_else(PoisonError::into_inner)
     }
