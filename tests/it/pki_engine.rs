@@ -320,3 +320,25 @@ async fn a_workload_gets_its_svid_and_the_bundle_to_check_it_by() {
         .ok();
     server.put("pki/issue/weak", json!({"uri_sans": "spiffe://a.test/x"})).await.is(400);
 }
+
+#[tokio::test]
+async fn an_intermediate_may_have_its_own_key_identifier_and_outlives_its_issuer_unless_that_is_enforced() {
+    let server = ca().await;
+    let request = json!({"common_name": "Below", "key_type": "ec"});
+    let request = server.put("pki/intermediate/generate/internal", request).await.ok().data()["csr"].clone();
+    let sign = async |more: Value| {
+        let mut body = json!({"csr": request, "common_name": "Below", "ttl": "20h"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.put("pki/root/sign-intermediate", body).await
+    };
+    for wrong in ["xyz", "abc", &"ab".repeat(65)] {
+        sign(json!({"skid": wrong})).await.is(400);
+    }
+    let signed = sign(json!({"skid": "0a:0b:0c"})).await.ok();
+    let bytes = der(&signed.data()["certificate"]);
+    let (_, certificate) = X509Certificate::from_der(&bytes).unwrap();
+    let id = certificate.extensions().iter().find(|one| one.oid.to_id_string() == "2.5.29.14").unwrap();
+    assert_eq!(id.value, [4, 3, 10, 11, 12]);
+    sign(json!({"ttl": "760h"})).await.ok();
+    sign(json!({"ttl": "760h", "enforce_leaf_not_after_behavior": true})).await.is(400);
+}

@@ -17,6 +17,9 @@ use crate::crypto::x509::{self, Certificate, CertificateSpec, Extension, Request
 use crate::engine::{Cx, Reply};
 use crate::params;
 
+/// The longest identifier of a key, in bytes: as long as the longest digest.
+const KEY_ID_MAX: usize = 64;
+
 params! {
     /// A request for a CA to be.
     pub struct Generate {
@@ -54,6 +57,10 @@ params! {
         csr: Option<String>,
         /// Whether subject and names are the request's.
         use_csr_values: Option<bool>,
+        /// The identifier of its key, in hexadecimal; a digest of the key unless given.
+        skid: Option<String>,
+        /// Whether the issuer's leaf_not_after_behavior counts for it too.
+        enforce_leaf_not_after_behavior: Option<bool>,
         /// Names and lifetime.
         asked: Asked,
         /// Subject and limits.
@@ -126,11 +133,16 @@ pub async fn sign(cx: Cx<Pki>, p: SignIntermediate) -> Result<Reply> {
         (p.ca.subject(&p.asked).encode()?, ca_names(&p.asked)?)
     };
     // A CA may outlive the one that signs it: it can be signed again by the next.
-    let end = (authority.certificate.not_after(), Beyond::Permit);
+    let enforced = p.enforce_leaf_not_after_behavior.unwrap_or(false);
+    let end = (authority.certificate.not_after(), if enforced { authority.issuer.beyond } else { Beyond::Permit });
     let (lifetime, warning) = p.ca.lifetime(&cx, &p.asked, Some(end))?;
     let manner = p.ca.manner()?;
     let mut extensions = p.ca.extensions(above)?;
-    extensions.push(extension::subject_key_id(&request.public_key().key_id())?);
+    let key_id = match p.skid.as_deref().filter(|skid| !skid.is_empty()) {
+        Some(skid) => key_id_of(skid)?,
+        None => request.public_key().key_id().to_vec(),
+    };
+    extensions.push(extension::subject_key_id(&key_id)?);
     extensions.extend(authority.extensions.iter().cloned());
     if !names.is_empty() {
         extensions.push(extension::alt_names(&names, subject.is_empty())?);
@@ -151,6 +163,12 @@ pub async fn sign(cx: Cx<Pki>, p: SignIntermediate) -> Result<Reply> {
     let mut reply = Reply::data(data).with(txn);
     reply.warnings.extend(warning);
     Ok(reply)
+}
+
+/// A key's identifier from outside.
+fn key_id_of(text: &str) -> Result<Vec<u8>> {
+    let bytes = hex::decode(text.replace(':', "")).ok().filter(|bytes| (1..=KEY_ID_MAX).contains(&bytes.len()));
+    bytes.ok_or_else(|| Error::invalid(format!("skid: want at most {KEY_ID_MAX} bytes in hexadecimal")))
 }
 
 async fn signed(
