@@ -1,6 +1,7 @@
 //! A CA at work: who may ask for what by identity, what is forecast and tidied, what SPIFFE asks for.
 
 use serde_json::{Value, json};
+use warifu::base::{Clock, Ttl, time};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::http::Answer;
@@ -341,4 +342,28 @@ async fn an_intermediate_may_have_its_own_key_identifier_and_outlives_its_issuer
     assert_eq!(id.value, [4, 3, 10, 11, 12]);
     sign(json!({"ttl": "760h"})).await.ok();
     sign(json!({"ttl": "760h", "enforce_leaf_not_after_behavior": true})).await.is(400);
+}
+
+#[tokio::test]
+async fn certificates_of_one_deploy_do_not_all_end_in_one_second() {
+    let server = ca().await;
+    role(&server, "even", json!({"ttl": "10h", "no_store": true})).await;
+    role(&server, "spread", json!({"ttl": "10h", "ttl_jitter": "1h", "no_store": true})).await;
+    let latest = server.clock().now().as_second() + 36_000;
+    let ends = async |role: &str, more: Value| {
+        let mut body = json!({"common_name": "x.a.test"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut all = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            let leaf = server.put(&format!("pki/issue/{role}"), body.clone()).await.ok();
+            all.insert(leaf.data()["expiration"].as_i64().unwrap());
+        }
+        all
+    };
+    assert_eq!(ends("even", json!({})).await.into_iter().collect::<Vec<_>>(), [latest], "as it is asked, by default");
+    let spread = ends("spread", json!({})).await;
+    assert!(spread.len() > 10, "{spread:?}");
+    assert!(spread.iter().all(|end| (latest - 3600..=latest).contains(end)), "{spread:?}");
+    let asked = time::after(server.clock().now(), Ttl::from_seconds(3600)).to_string();
+    assert_eq!(ends("spread", json!({"not_after": asked})).await.len(), 1, "who says when gets it");
 }

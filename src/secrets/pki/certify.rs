@@ -142,3 +142,39 @@ pub fn address_extensions(urls: &Urls) -> Result<Vec<Extension>> {
 pub fn key_pem(key: &PrivateKey, pkcs8: bool) -> Result<Secret<String>> {
     Ok(if pkcs8 { key.pkcs8_pem()? } else { key.traditional_pem()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use super::*;
+    use crate::crypto::Curve;
+
+    #[tokio::test]
+    async fn a_queue_of_slow_keys_holds_up_no_quick_ones() {
+        let workers = Workers::new();
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let places = workers.rsa.available_permits();
+        let slow = (0..places * 3).map(|_| {
+            let (workers, held) = (workers.clone(), held.clone());
+            tokio::spawn(async move {
+                let until_released = move || {
+                    held.lock().unwrap().recv().unwrap_err();
+                    Ok(())
+                };
+                workers.run(KeyKind::Rsa(4096), until_released).await
+            })
+        });
+        let slow: Vec<_> = slow.collect();
+        for _ in 0..50 {
+            workers.run(KeyKind::Ec(Curve::P256), || Ok(())).await.unwrap();
+        }
+        assert_eq!(workers.rsa.available_permits(), 0);
+        assert!(slow.iter().all(|one| !one.is_finished()));
+        drop(release);
+        for one in slow {
+            one.await.unwrap().unwrap();
+        }
+    }
+}
