@@ -101,7 +101,10 @@ impl Ca {
         const SHA1: [u8; 9] = [0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00];
         let id = [wrap(0x30, &SHA1), wrap(4, &self.issuer.name), wrap(4, &self.issuer.key), wrap(2, &number[start..])];
         let list = wrap(0x30, &wrap(0x30, &wrap(0x30, &id.concat())));
-        Ok(request("POST", "pki/ocsp", None, Some(&wrap(0x30, &wrap(0x30, &list)))))
+        let mut bytes = request("POST", "pki/ocsp", None, Some(&wrap(0x30, &wrap(0x30, &list))));
+        let after_line = bytes.iter().position(|byte| *byte == b'\n').ok_or("the request has no line")? + 1;
+        bytes.splice(after_line..after_line, *b"content-type: application/ocsp-request\r\n");
+        Ok(bytes)
     }
 }
 
