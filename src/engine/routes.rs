@@ -1,7 +1,7 @@
 //! The route table of an engine: the single declaration of its endpoints.
 //!
 //! A pattern is made of words, `{name}` for one segment, `{name!}` for one segment whose case does not count (it is folded
-//! before policy sees it), and `{path..}` for all that is left, which may be nothing. A pattern that ends in a slash
+//! before policy sees it), `{name~}` for one whose case counts for nobody but people (policy sees it folded, the handler as it was written), and `{path..}` for all that is left, which may be nothing. A pattern that ends in a slash
 //! answers LIST. The most specific pattern wins: a word before a capture, a segment before a rest.
 
 use std::any::Any;
@@ -93,6 +93,7 @@ enum Part {
     Word(&'static str),
     Capture(&'static str),
     Folded(&'static str),
+    Alike(&'static str),
     Rest(&'static str),
 }
 
@@ -123,7 +124,7 @@ impl Endpoint {
     fn weight(&self) -> Vec<u8> {
         let weigh = |part: &Part| match part {
             Part::Word(_) => 3,
-            Part::Capture(_) | Part::Folded(_) => 2,
+            Part::Capture(_) | Part::Folded(_) | Part::Alike(_) => 2,
             Part::Rest(_) => 0,
         };
         // A pattern that ends where the path ends comes before one with a rest.
@@ -189,9 +190,10 @@ impl<E: Engine> Routes<E> {
 fn part(text: &'static str) -> Part {
     match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
         None => Part::Word(text),
-        Some(name) => match (name.strip_suffix(".."), name.strip_suffix('!')) {
-            (Some(name), _) => Part::Rest(name),
-            (_, Some(name)) => Part::Folded(name),
+        Some(name) => match (name.strip_suffix(".."), name.strip_suffix('!'), name.strip_suffix('~')) {
+            (Some(name), ..) => Part::Rest(name),
+            (_, Some(name), _) => Part::Folded(name),
+            (.., Some(name)) => Part::Alike(name),
             _ => Part::Capture(name),
         },
     }
@@ -429,12 +431,13 @@ fn capture(parts: &[Part], path: &str) -> Option<(Vec<(&'static str, String)>, F
             Part::Word(word) if *word == segment => {}
             Part::Word(_) | Part::Rest(_) => return None,
             Part::Capture(name) => captures.push((*name, segment.to_owned())),
-            Part::Folded(name) => {
+            Part::Folded(name) | Part::Alike(name) => {
                 let lower = segment.to_lowercase();
+                let kept = if matches!(part, Part::Alike(_)) { segment } else { &lower };
+                captures.push((*name, kept.to_owned()));
                 if lower != segment {
-                    folds.push((at..at + segment.len(), lower.clone()));
+                    folds.push((at..at + segment.len(), lower));
                 }
-                captures.push((*name, lower));
             }
         }
         at += segment.len();

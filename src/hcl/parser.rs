@@ -76,11 +76,9 @@ impl Parser<'_> {
                     return Ok(Item { key, labels, assigned, value });
                 }
                 other => {
-                    let message = match keys.first() {
-                        Some(key) => format!("expected '=' or '{{' after \"{}\", found {}", key.text, other.name()),
-                        None => format!("expected a key, found {}", other.name()),
-                    };
-                    return Err(Fault::new(span, message));
+                    // The key itself is not named: whoever reads has the place, and a text that is no HCL may be a secret.
+                    let wanted = if keys.is_empty() { "a key" } else { "'=' or '{' after a key" };
+                    return Err(Fault::new(span, format!("expected {wanted}, found {}", other.name())));
                 }
             }
         }

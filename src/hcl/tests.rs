@@ -46,7 +46,7 @@ fn bad_documents_are_refused_with_their_place() {
     for (text, error) in [
         ("path {", "t.hcl:1:6: the '{' is not closed"),
         ("a = 1\n}", "t.hcl:2:1: unexpected '}'"),
-        ("a", "t.hcl:1:2: expected '=' or '{' after \"a\", found the end of the text"),
+        ("a", "t.hcl:1:2: expected '=' or '{' after a key, found the end of the text"),
         ("a =", "t.hcl:1:4: expected a value, found the end of the text"),
         ("a = b", "t.hcl:1:5: expected a value, found a word without quotes"),
         ("a b = 1", "t.hcl:1:5: expected '{': a key with labels begins a block"),
@@ -72,7 +72,7 @@ fn bad_documents_are_refused_with_their_place() {
         ("# \0", "t.hcl:1:3: unexpected null character"),
         ("ü = 1\nü = 2", "t.hcl:2:1: \"ü\" is already set at line 1"),
         ("a = 1\n\"a\" = 2", "t.hcl:2:1: \"a\" is already set at line 1"),
-        ("\"a\\nb\"", "t.hcl:1:7: expected '=' or '{' after \"a\\nb\", found the end of the text"),
+        ("\"a\\nb\"", "t.hcl:1:7: expected '=' or '{' after a key, found the end of the text"),
     ] {
         assert_eq!(refused(text), error, "{text}");
     }

@@ -45,14 +45,14 @@ pub fn document(paths: Map) -> Map {
 
 /// A pattern as the document writes it: names without the marks of the router.
 fn plain(pattern: &str) -> String {
-    pattern.replace("..}", "}").replace("!}", "}")
+    ["..}", "!}", "~}"].iter().fold(pattern.to_owned(), |text, mark| text.replace(mark, "}"))
 }
 
 /// The names that a pattern captures.
 fn captured(pattern: &str) -> impl Iterator<Item = &str> {
     pattern.split('/').filter_map(|segment| {
         let name = segment.strip_prefix('{')?.strip_suffix('}')?;
-        Some(name.trim_end_matches("..").trim_end_matches('!'))
+        Some(name.trim_end_matches("..").trim_end_matches(['!', '~']))
     })
 }
 

@@ -67,7 +67,8 @@ async fn wrong_types_in_every_field_of_every_endpoint_are_refused_quietly() {
         for endpoint in entry.engine.table().endpoints() {
             let path = sample(entry.mount.path.as_str(), endpoint.pattern);
             let captured = |name: &str| {
-                let marks = [format!("{{{name}}}"), format!("{{{name}!}}"), format!("{{{name}..}}")];
+                let marks =
+                    [format!("{{{name}}}"), format!("{{{name}!}}"), format!("{{{name}~}}"), format!("{{{name}..}}")];
                 marks.iter().any(|mark| endpoint.pattern.contains(mark.as_str()))
             };
             for (verb, method) in [

@@ -121,7 +121,7 @@ impl Authorities {
     pub fn signer(&self, reading: &Reading<'_>, id: &str) -> Result<Arc<Authority>> {
         match self.at_hand(reading, id)? {
             Some(authority) => Ok(authority),
-            None => self.made(reading, reading.get(&issuer_key(id))?.ok_or_else(|| What::Issuer.unknown(id))?),
+            None => self.made(reading, reading.get(&issuer_key(id))?.ok_or_else(|| What::Issuer.unknown())?),
         }
     }
 

@@ -48,10 +48,9 @@ impl What {
         }
     }
 
-    /// The error for a reference that leads nowhere.
-    pub fn unknown(self, reference: &str) -> Error {
-        let shown: String = reference.chars().filter(|c| !c.is_control()).take(128).collect();
-        Error::invalid(format!("unable to find PKI {} for reference: {shown}", self.word()))
+    /// The error for a reference that leads nowhere. What was given is not repeated: a key or a token is easily pasted there.
+    pub fn unknown(self) -> Error {
+        Error::invalid(format!("unable to find PKI {} for reference", self.word()))
     }
 }
 
@@ -283,10 +282,10 @@ pub fn resolve(reading: &Reading<'_>, what: What, reference: &str) -> Result<Str
         return Ok(reference.to_owned());
     }
     if check_name(reference).is_err() {
-        return Err(what.unknown(reference));
+        return Err(what.unknown());
     }
     let id: Option<String> = reading.get(&what.name_key(reference))?;
-    id.ok_or_else(|| what.unknown(reference))
+    id.ok_or_else(|| what.unknown())
 }
 
 /// The issuer behind a reference.
@@ -295,7 +294,7 @@ pub fn resolve(reading: &Reading<'_>, what: What, reference: &str) -> Result<Str
 /// [`Error::Invalid`] if there is none.
 pub fn find(reading: &Reading<'_>, reference: &str) -> Result<Issuer> {
     let id = resolve(reading, What::Issuer, reference)?;
-    reading.get(&issuer_key(&id))?.ok_or_else(|| What::Issuer.unknown(reference))
+    reading.get(&issuer_key(&id))?.ok_or_else(|| What::Issuer.unknown())
 }
 
 /// The key behind a reference.
@@ -304,7 +303,7 @@ pub fn find(reading: &Reading<'_>, reference: &str) -> Result<Issuer> {
 /// [`Error::Invalid`] if there is none.
 pub fn find_key(reading: &Reading<'_>, reference: &str) -> Result<StoredKey> {
     let id = resolve(reading, What::Key, reference)?;
-    reading.get(&key_key(&id))?.ok_or_else(|| What::Key.unknown(reference))
+    reading.get(&key_key(&id))?.ok_or_else(|| What::Key.unknown())
 }
 
 /// The addresses with their templates filled in.

@@ -118,7 +118,7 @@ fn change(cx: &Cx<Pki>, p: IssuerParams, whole: bool) -> Result<Reply> {
     let mut txn = cx.txn();
     let id = cx.view().read(|reading| find(reading, &p.issuer_ref))?.id;
     let key = issuer_key(&id);
-    let old: Issuer = txn.get(&key)?.ok_or_else(|| What::Issuer.unknown(&p.issuer_ref))?;
+    let old: Issuer = txn.get(&key)?.ok_or_else(|| What::Issuer.unknown())?;
     let mut new = old.clone();
     if whole {
         new.name = String::new();
@@ -220,7 +220,7 @@ pub async fn revoke(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
     let mut txn = cx.txn();
     let id = cx.view().read(|reading| find(reading, &p.issuer_ref))?.id;
     let key = issuer_key(&id);
-    let mut issuer: Issuer = txn.get(&key)?.ok_or_else(|| What::Issuer.unknown(&p.issuer_ref))?;
+    let mut issuer: Issuer = txn.get(&key)?.ok_or_else(|| What::Issuer.unknown())?;
     if issuer.revoked.is_none() {
         issuer.revoked = Some(cx.now());
         issuer.usage.issuing = false;
@@ -310,7 +310,7 @@ fn key_data(id: &str, name: &str, key_type: &str) -> Reply {
 pub async fn write_key(cx: Cx<Pki>, p: WriteKey) -> Result<Reply> {
     let mut txn = cx.txn();
     let id = cx.view().read(|reading| find_key(reading, &p.key_ref))?.id;
-    let mut key: issuer::StoredKey = txn.get(&key_key(&id))?.ok_or_else(|| What::Key.unknown(&p.key_ref))?;
+    let mut key: issuer::StoredKey = txn.get(&key_key(&id))?.ok_or_else(|| What::Key.unknown())?;
     let name = p.key_name.unwrap_or_default();
     if name != key.name {
         issuer::take_name(&mut txn, What::Key, &name, &id)?;

@@ -27,7 +27,7 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
         .at("config/auditing/request-headers", "List the request headers that audit shows.", |at| {
             at.read(list).sudo().flat()
         })
-        .at("config/auditing/request-headers/{header}", "Manage one header that audit shows.", |at| {
+        .at("config/auditing/request-headers/{header!}", "Manage one header that audit shows.", |at| {
             at.read(read).update(write).delete(delete).sudo().flat()
         })
 }

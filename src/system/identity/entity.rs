@@ -19,7 +19,7 @@ pub fn routes(routes: Routes<IdentityEngine>) -> Routes<IdentityEngine> {
             at.read(by_id).update(write_by_id).delete(delete_by_id)
         })
         .at("entity/name/", "List the entities by name.", |at| at.list(list_names))
-        .at("entity/name/{name}", "Read, change and delete an entity by its name.", |at| {
+        .at("entity/name/{name~}", "Read, change and delete an entity by its name.", |at| {
             at.read(by_name).update(write_by_name).delete(delete_by_name)
         })
         .at("entity/batch-delete", "Delete several entities.", |at| at.update(batch_delete))

@@ -19,7 +19,7 @@ pub fn routes(routes: Routes<IdentityEngine>) -> Routes<IdentityEngine> {
             at.read(by_id).update(write_by_id).delete(delete_by_id)
         })
         .at("group/name/", "List the groups by name.", |at| at.list(list_names))
-        .at("group/name/{name}", "Read, change and delete a group by its name.", |at| {
+        .at("group/name/{name~}", "Read, change and delete a group by its name.", |at| {
             at.read(by_name).update(write_by_name).delete(delete_by_name)
         })
 }
