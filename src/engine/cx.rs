@@ -10,9 +10,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Limits, Mount, MountConfig};
 use crate::barrier::{Txn, View};
-use crate::base::{Clock, Error, Key, Operation, Path, Result, Rng, Timestamp, header};
+use crate::base::{Clock, Error, Key, Name, Operation, Path, Result, Rng, Timestamp, header};
 use crate::outbound::Outbound;
-use crate::policy::{Fact, Facts};
+use crate::policy::{Fact, Facts, PasswordPolicy};
 
 /// Who asks, after authentication. Empty for endpoints that need no token.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +65,15 @@ impl fmt::Debug for CallerFacts {
 pub struct ClientCert {
     /// The certificates as sent, the client's own first, in DER.
     pub chain: Arc<[Vec<u8>]>,
+}
+
+/// The server's password policies, for engines that make passwords or are given them.
+pub trait PasswordPolicies: Send + Sync {
+    /// The one of this name.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn named(&self, name: &Name) -> Result<Option<PasswordPolicy>>;
 }
 
 /// The bytes of a request, for endpoints that say `.raw()`.
@@ -124,6 +133,8 @@ pub struct Frame {
     pub wrapping: bool,
     /// The way to other servers.
     pub outbound: Arc<dyn Outbound>,
+    /// What passwords are to be like.
+    pub passwords: Arc<dyn PasswordPolicies>,
     /// Whether a name in the path was given in another case than its own.
     pub folded: bool,
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use cx::{Caller, CallerFacts, ClientCert, Cx, Frame, RawRequest};
+pub use cx::{Caller, CallerFacts, ClientCert, Cx, Frame, PasswordPolicies, RawRequest};
 pub use page::{Page, page};
 pub use params::{Args, Field, Param, Params, Rest};
 pub use reply::{Alias, Body, Child, Leased, Login, Pieces, Renewal, Reply, Resumed, Simulated};

@@ -58,6 +58,29 @@ impl PasswordPolicy {
         Ok(Self { length, rules })
     }
 
+    /// Checks a password that a person chose: it is at least as long, and has as many characters of each set. What else it has does not count
+    /// against it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that says what is missing, and nothing of the password.
+    pub fn check(&self, password: &Secret<String>) -> Result<()> {
+        let letters: Vec<char> = password.reveal().chars().collect();
+        if letters.len() < self.length {
+            return Err(Error::invalid(format!("the password needs at least {} characters", self.length)));
+        }
+        for (number, rule) in self.rules.iter().enumerate() {
+            let found = letters.iter().filter(|letter| rule.charset.binary_search(letter).is_ok()).count();
+            if found < rule.min_chars {
+                let least = rule.min_chars;
+                return Err(Error::invalid(format!(
+                    "the password needs at least {least} of the characters of rule {}",
+                    number + 1
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// A password of this policy.
     pub fn generate(&self, rng: &dyn Rng) -> Secret<String> {
         let pick = |set: &[char]| set[index(rng, set.len())];
@@ -142,6 +165,21 @@ mod tests {
         ] {
             assert!(matches!(PasswordPolicy::parse(text), Err(Error::Invalid(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn a_password_that_a_person_chose_is_long_and_varied_enough() {
+        let text = "length = 8\nrule \"charset\" { charset = \"abcdefgh\" min-chars = 2 }\n\
+                    rule \"charset\" { charset = \"0123456789\" min-chars = 1 }";
+        let policy = PasswordPolicy::parse(text).unwrap();
+        for bad in ["", "ab1", "abcdefgh", "zzzzzzz1", "azzzzzz1", "12345678", "äbcdef1", "ABCDEFG1"] {
+            let error = policy.check(&bad.into()).unwrap_err();
+            assert!(bad.is_empty() || !error.to_string().contains(bad), "{error}");
+        }
+        for good in ["abzzzzz1", "ab1 correct horse", "ab1ÄÖÜßßß"] {
+            assert!(policy.check(&good.into()).is_ok(), "{good}");
+        }
+        assert!(policy.check(&policy.generate(&Counting(1.into()))).is_ok());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub mod watches;
 use std::sync::{Arc, Weak};
 
 pub use facts::Facts;
-pub use sys::{Rotation, Sys, ceremony, password_policy};
+pub use sys::{Rotation, StoredPolicies, Sys, ceremony};
 pub use token::TokenEngine;
 
 use crate::activity::Activity;

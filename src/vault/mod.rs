@@ -34,7 +34,7 @@ use crate::activity::Activity;
 use crate::audit::Broker;
 use crate::barrier::{Barrier, Txn};
 use crate::base::{Clock, Error, Result, Rng, limits};
-use crate::engine::{AnyEngine, Limits, Mount};
+use crate::engine::{AnyEngine, Limits, Mount, PasswordPolicies};
 use crate::identity::Identities;
 use crate::lease::Leases;
 use crate::mount::{Mounts, catalog};
@@ -78,6 +78,7 @@ pub struct Vault {
     activity: Arc<Activity>,
     front: ArcSwap<Front>,
     policies: policies::Policies,
+    passwords: Arc<dyn PasswordPolicies>,
     denials: denials::Denials,
     sessions: sessions::Sessions,
     acls: acls::Acls,
@@ -149,6 +150,7 @@ impl Vault {
             };
             Self {
                 policies: policies::Policies::new(barrier.view()),
+                passwords: Arc::new(system::StoredPolicies(barrier.view())),
                 denials: denials::Denials::default(),
                 sessions: sessions::Sessions::default(),
                 acls: acls::Acls::default(),

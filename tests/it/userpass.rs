@@ -119,3 +119,89 @@ async fn many_who_try_at_once_cost_the_others_nothing() {
     let codes = tries.await;
     assert!(codes.iter().all(|c| matches!(c, 400 | 429 | 503)), "{codes:?}");
 }
+
+#[tokio::test]
+async fn a_password_is_what_its_policy_asks_for_whoever_sets_it() {
+    let server = server().await;
+    let text = "length = 12\nrule \"charset\" { charset = \"0123456789\" min-chars = 2 }";
+    server.put("auth/userpass/config", json!({"password_policy": "people"})).await.refused(400, "no password policy");
+    server.put("sys/policies/password/people", json!({"policy": text})).await.ok();
+    server.put("auth/userpass/config", json!({"password_policy": "People"})).await.ok();
+    assert_eq!(server.get("auth/userpass/config").await.ok().data()["password_policy"], "people");
+    server.policy("own", r#"path "auth/userpass/users/anna/password" { capabilities = ["update"] }"#).await;
+    let anna = server.with(&server.token_of(json!({"policies": ["own"]})).await);
+    for (password, words) in [
+        ("canary", "at least 12"),
+        ("canary-canary-1", "at least 2"),
+        ("canary-canary", "at least 2"),
+        ("", "cannot be empty"),
+    ] {
+        for http in [&*server, &anna] {
+            let answer = http.put("auth/userpass/users/anna/password", json!({"password": password})).await;
+            assert!(!answer.refused(400, words).text.contains("canary"));
+        }
+        let answer = server.put("auth/userpass/users/new", json!({"password": password})).await.is(400);
+        assert!(!answer.text.contains("canary"));
+    }
+    // Nobody looks into a hash: it would be the way around the policy.
+    let hash = bcrypt::hash_with_salt("a", 4, [7; 16]).unwrap().format_for_version(bcrypt::Version::TwoB);
+    anna.put("auth/userpass/users/anna/password", json!({"password_hash": hash})).await.refused(400, "new users only");
+    server.put("auth/userpass/users/anna", json!({"password_hash": hash})).await.refused(400, "new users only");
+    server.put("auth/userpass/users/old", json!({"password_hash": hash})).await.ok();
+    // Who is there keeps the password until it is changed; what the policy makes is what it asks for.
+    let login = async |name: &str, password: &str| {
+        server.anonymous().put(&format!("auth/userpass/login/{name}"), json!({"password": password})).await
+    };
+    login("anna", "right").await.ok();
+    let made = server.get("sys/policies/password/people/generate").await.ok().data()["password"].clone();
+    anna.put("auth/userpass/users/anna/password", json!({"password": made})).await.ok();
+    login("anna", "right").await.is(400);
+    login("anna", made.as_str().unwrap()).await.ok();
+    // A policy that is gone allows nothing, until nothing is asked for.
+    server.delete("sys/policies/password/people").await.ok();
+    anna.put("auth/userpass/users/anna/password", json!({"password": made})).await.refused(400, "no password policy");
+    server.put("auth/userpass/config", json!({"password_policy": ""})).await.ok();
+    anna.put("auth/userpass/users/anna/password", json!({"password": "short"})).await.ok();
+    anna.get("auth/userpass/config").await.is(403);
+}
+
+#[tokio::test]
+async fn hashes_come_along_from_elsewhere_and_are_made_anew_at_the_first_login() {
+    let server = server().await;
+    let of = |version| bcrypt::hash_with_salt("s3cret", 4, [7; 16]).unwrap().format_for_version(version);
+    let good = of(bcrypt::Version::TwoB);
+    for bad in [
+        "canary".to_owned(),
+        format!("{good}canary"),
+        good[..good.len() - 1].to_owned(),
+        good.replace("$04$", "$31$"),
+        good.replace("$04$", "$4$"),
+        "$1$canary$canary".into(),
+        "$6$canary$canary".into(),
+        "{SSHA}canary".into(),
+        "$argon2i$v=19$m=65536,t=3,p=1$c2FsdHNhbHQ$AAAA".into(),
+        "$argon2id$v=19$m=4194304,t=3,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA".into(),
+    ] {
+        let answer = server.put("auth/userpass/users/ben", json!({"password_hash": bad})).await.is(400);
+        assert!(!answer.text.contains("canary"));
+    }
+    let login = async |name: &str, password: &str| {
+        server.anonymous().put(&format!("auth/userpass/login/{name}"), json!({"password": password})).await
+    };
+    for (name, version) in
+        [("ben", bcrypt::Version::TwoA), ("bea", bcrypt::Version::TwoB), ("bob", bcrypt::Version::TwoY)]
+    {
+        let path = format!("auth/userpass/users/{name}");
+        server.put(&path, json!({"password_hash": of(version), "token_type": "batch"})).await.ok();
+        assert!(!server.get(&path).await.ok().text.contains("$2"));
+        for wrong in ["s3cre", "S3CRET", "s3cret "] {
+            login(name, wrong).await.is(400);
+        }
+        // The first login makes the hash anew and knows the person; the others only read.
+        login(name, "s3cret").await.ok();
+        let position = server.plan.storage.position().unwrap();
+        login(name, "s3cret").await.ok();
+        assert_eq!(server.plan.storage.position().unwrap(), position);
+        login(name, "s3cre").await.is(400);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::base::{Error, Result, Rng, Secret};
 use crate::crypto::password;
@@ -11,6 +11,10 @@ use crate::crypto::password;
 const AT_ONCE: usize = 2;
 /// Requests that may wait for one, some eight seconds of work: who comes later shall try again rather than wait in vain.
 const WAITING: usize = 512;
+
+/// How far hashing steps back behind the threads that serve requests ("niceness" of Linux, which counts for a thread): a third of their share
+/// where both want a core, all that is left where they do not.
+const BEHIND: i32 = 5;
 
 /// The only things an engine keeps in memory: they count no facts, only the work at hand on this node.
 pub struct Hashing {
@@ -62,13 +66,18 @@ impl Hashing {
             .try_acquire_owned()
             .map_err(|_| Error::Unavailable("too many passwords are being checked, try again".into()))?;
         let permit = self.work.clone().acquire_owned().await.map_err(Error::internal)?;
-        tokio::task::spawn_blocking(move || {
+        let (tell, told) = oneshot::channel();
+        // A thread of its own, because a thread that has stepped back can never step forward again.
+        let work = move || {
             // Held until the work is done, also when nobody waits for it any more.
             let _permit = permit;
-            f()
-        })
-        .await
-        .map_err(Error::internal)
+            // Where the system does not let it, it only takes more from the others.
+            let _ = rustix::process::setpriority_process(None, BEHIND);
+            // Who went away is told nothing.
+            let _ = tell.send(f());
+        };
+        std::thread::Builder::new().name("hashing".into()).spawn(work).map_err(Error::internal)?;
+        told.await.map_err(Error::internal)
     }
 }
 

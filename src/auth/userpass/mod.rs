@@ -3,8 +3,10 @@
 //! Names are canonical in lower case before policy, storage or identity sees them, so no spelling is another user. An unknown user costs
 //! as much as a wrong password and is answered alike.
 //!
+//!     config         what holds for the passwords of all users
 //!     user/<name>    the user
 
+mod config;
 mod hashing;
 mod login;
 mod simulate;
@@ -26,6 +28,7 @@ impl Engine for Userpass {
 
     fn routes() -> Routes<Self> {
         Routes::new("Login with a user name and a password.")
+            .and(config::routes)
             .and(users::routes)
             .and(login::routes)
             .and(simulate::routes)

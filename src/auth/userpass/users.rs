@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::Userpass;
+use super::{Userpass, config};
 use crate::base::json::Map;
 use crate::base::secret::stored;
 use crate::base::{Error, Key, Name, Result, Secret, Ttl};
@@ -103,6 +103,9 @@ fn exists(cx: &Cx<Userpass>, p: &Write) -> Result<bool> {
 
 async fn write(cx: Cx<Userpass>, p: Write) -> Result<Reply> {
     let key = key(&p.username);
+    if p.password_hash.is_some() && cx.get::<User>(&key)?.is_some() {
+        config::check_hash(&cx)?;
+    }
     let hash = hash_of(&cx, p.password, p.password_hash).await?;
     let mut txn = cx.txn();
     let old: Option<User> = cx.writable(&mut txn, &key)?;
@@ -137,6 +140,9 @@ async fn delete(cx: Cx<Userpass>, p: ByName) -> Result<Reply> {
 }
 
 async fn set_password(cx: Cx<Userpass>, p: SetPassword) -> Result<Reply> {
+    if p.password_hash.is_some() {
+        config::check_hash(&cx)?;
+    }
     let hash = hash_of(&cx, p.password, p.password_hash).await?.ok_or_else(|| Error::invalid("missing password"))?;
     let mut txn = cx.txn();
     let user: User = txn.get(&key(&p.username))?.ok_or_else(no_user)?;
@@ -166,7 +172,10 @@ async fn hash_of(
     match (password, given) {
         (Some(_), Some(_)) => Err(Error::invalid("only one of 'password' and 'password_hash' can be given")),
         (Some(password), None) if password.reveal().is_empty() => Err(Error::invalid("'password' cannot be empty")),
-        (Some(password), None) => cx.engine().hashing.hash(password, cx.rng.clone()).await.map(Some),
+        (Some(password), None) => {
+            config::check(cx, &password)?;
+            cx.engine().hashing.hash(password, cx.rng.clone()).await.map(Some)
+        }
         (None, Some(hash)) => {
             password::check_hash(hash.reveal())?;
             Ok(Some(hash))

@@ -8,12 +8,21 @@ use super::Pki;
 use crate::barrier::{Barrier, RootKey, Txn, View};
 use crate::base::json::Map;
 use crate::base::time::ManualClock;
-use crate::base::{Clock, Error, Json, MountPath, Operation, Path, Result, Timestamp, Ttl};
+use crate::base::{Clock, Error, Json, MountPath, Name, Operation, Path, Result, Timestamp, Ttl};
 use crate::crypto::random::SystemRng;
 use crate::crypto::x509::{AltName, Certificate, Crl, parse_serial};
-use crate::engine::{AnyEngine, Args, Body, Caller, Frame, Limits, Mount, Mounted, Reply};
+use crate::engine::{AnyEngine, Args, Body, Caller, Frame, Limits, Mount, Mounted, PasswordPolicies, Reply};
+use crate::policy::PasswordPolicy;
 use crate::storage::Batch;
 use crate::storage::memory::Memory;
+
+struct NoPolicies;
+
+impl PasswordPolicies for NoPolicies {
+    fn named(&self, _: &Name) -> Result<Option<PasswordPolicy>> {
+        Ok(None)
+    }
+}
 
 struct Node {
     barrier: Arc<Barrier>,
@@ -82,6 +91,7 @@ impl Node {
             create_only: false,
             wrapping: false,
             outbound: crate::outbound::Network::new(),
+            passwords: Arc::new(NoPolicies),
             folded: false,
         }
     }

@@ -21,7 +21,7 @@ mod tools;
 mod watch;
 mod wrapping;
 
-pub use passwords::password_policy;
+pub use passwords::StoredPolicies;
 pub use rotation::Rotation;
 
 use super::{Handles, audit, mounts, policies};

@@ -3,7 +3,7 @@
 use super::Sys;
 use crate::barrier::View;
 use crate::base::{Error, Json, Key, Name, Result, limits};
-use crate::engine::{Cx, Reply, Routes};
+use crate::engine::{Cx, PasswordPolicies, Reply, Routes};
 use crate::params;
 use crate::policy::PasswordPolicy;
 use crate::system::policies::plain;
@@ -12,13 +12,14 @@ fn folder() -> Key {
     Key::new("core/password-policy")
 }
 
-/// The password policy of this name, for engines that generate passwords.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn password_policy(view: &View, name: &Name) -> Result<Option<PasswordPolicy>> {
-    let text: Option<String> = view.get(&folder().join(&name.as_str().to_lowercase()))?;
-    text.map(|text| PasswordPolicy::parse(&text)).transpose()
+/// The password policies in a view of the whole store, for engines.
+pub struct StoredPolicies(pub View);
+
+impl PasswordPolicies for StoredPolicies {
+    fn named(&self, name: &Name) -> Result<Option<PasswordPolicy>> {
+        let text: Option<String> = self.0.get(&folder().join(&name.as_str().to_lowercase()))?;
+        text.map(|text| PasswordPolicy::parse(&text)).transpose()
+    }
 }
 
 /// Adds the endpoints.

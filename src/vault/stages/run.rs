@@ -102,6 +102,7 @@ pub fn frame(vault: &Vault, inbound: &Inbound, target: &Target, session: Option<
         create_only,
         wrapping: inbound.wrap_ttl.is_some_and(|ttl| !ttl.is_zero()),
         outbound: vault.settings.outbound.clone(),
+        passwords: vault.passwords.clone(),
         folded: target.folded,
     }
 }
@@ -124,6 +125,7 @@ pub fn own_frame(vault: &Vault, entry: &crate::mount::Entry, path: crate::base::
         create_only: false,
         wrapping: false,
         outbound: vault.settings.outbound.clone(),
+        passwords: vault.passwords.clone(),
         folded: false,
     }
 }
