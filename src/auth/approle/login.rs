@@ -45,22 +45,26 @@ fn refused() -> Error {
     Error::Credentials("invalid role or secret ID".into())
 }
 
+/// Looked for in the place of a role that is not there. A role may be called so: its role id is another.
+const NOBODY: &str = "nobody";
+
 async fn login(cx: Cx<AppRole>, p: Credentials) -> Result<Reply> {
     let role_id = p.role_id.filter(|id| !id.is_empty()).ok_or_else(|| Error::invalid("missing role_id"))?;
     let secret_id = p.secret_id.unwrap_or_default();
     let digests = Digests::of(cx.view())?;
     let place = id_key(&digests.role_id(&role_id));
     let digest = digests.secret_id(secret_id.reveal());
+    let nobody = Name::parse(NOBODY)?;
     let (name, role, secret) = cx
         .view()
         .read(|r| {
-            let Some(name) = r.get::<Name>(&place)? else { return Ok(None) };
-            let Some(role) = r.get::<Role>(&role::key(&name))?.filter(|role| role.role_id == role_id) else {
-                return Ok(None);
-            };
-            let wanted = role.bind_secret_id && !secret_id.reveal().is_empty();
-            let secret = if wanted { r.get::<SecretId>(&secret_id::key(&role.id, &digest))? } else { None };
-            Ok(Some((name, role, secret)))
+            // Looked for also where there is no such role, so that it takes as long.
+            let name = r.get::<Name>(&place)?.unwrap_or_else(|| nobody.clone());
+            let role = r.get::<Role>(&role::key(&name))?.filter(|role| role.role_id == role_id);
+            let id = role.as_ref().map_or(NOBODY, |role| &role.id);
+            let wanted = role.as_ref().is_none_or(|role| role.bind_secret_id) && !secret_id.reveal().is_empty();
+            let secret = if wanted { r.get::<SecretId>(&secret_id::key(id, &digest))? } else { None };
+            Ok(role.map(|role| (name, role, secret)))
         })?
         .ok_or_else(refused)?;
     if role.bind_secret_id && secret.as_ref().is_none_or(|s| s.expired(cx.now())) {
