@@ -403,3 +403,226 @@ async fn a_form_from_a_browser_gets_a_page_and_its_program_the_token() {
     server.anonymous().get(&waiting).await.ok();
     server.anonymous().get(&waiting).await.is(400);
 }
+
+#[tokio::test]
+async fn nothing_may_be_said_twice_in_a_token_and_nothing_beside_it() {
+    let server = Server::new().await;
+    let now = now(&server);
+    let key = PrivateKey::generate(KeyKind::Ec(Curve::P256)).unwrap();
+    server.auth("jwt", "jwt").await;
+    server.put("auth/jwt/config", json!({"jwt_validation_pubkeys": [key.public().pem().unwrap()]})).await.ok();
+    server
+        .put("auth/jwt/role/r", json!({"role_type": "jwt", "user_claim": "sub", "bound_audiences": "vault"}))
+        .await
+        .ok();
+    let good = format!(r#"{{"sub":"s","aud":"vault","iat":{now},"exp":{}}}"#, now + 60);
+    let head = r#"{"alg":"ES256"}"#;
+    let with = |more: &str| good.replacen('{', &format!("{{{more},"), 1);
+    for (header, claims) in [
+        // Twice: at the top, below, in another spelling of the same letters.
+        (r#"{"alg":"none","alg":"ES256"}"#.to_owned(), good.clone()),
+        (r#"{"alg":"ES256","alg":"ES256"}"#.into(), good.clone()),
+        (r#"{"alg":"ES256","\u0061lg":"ES256"}"#.into(), good.clone()),
+        (r#"{"alg":"ES256","kid":"a","kid":"b"}"#.into(), good.clone()),
+        (r#"{"alg":"ES256","jwk":{"a":1,"a":2}}"#.into(), good.clone()),
+        (head.into(), with(r#""sub":"admin""#)),
+        (head.into(), with(r#""\u0073ub":"admin""#)),
+        (head.into(), with(r#""aud":"other""#)),
+        (head.into(), with(&format!(r#""exp":{}"#, now - 9000))),
+        (head.into(), with(r#""deep":{"a":1,"a":2}"#)),
+        // What must be understood and is not.
+        (r#"{"alg":"ES256","crit":["exp"],"exp":1}"#.into(), good.clone()),
+        (r#"{"alg":"ES256","b64":false}"#.into(), good.clone()),
+        // What is no object, no text, has something behind it, is too deep.
+        ("[]".into(), good.clone()),
+        (head.into(), "[]".into()),
+        (head.into(), "\"s\"".into()),
+        (head.into(), format!("{good} {good}")),
+        (head.into(), format!("{good}x")),
+        (head.into(), with(&format!(r#""d":{}1{}"#, "[".repeat(200), "]".repeat(200)))),
+        // A number that is none, a moment beyond all moments.
+        (head.into(), good.replace(&format!("\"exp\":{}", now + 60), "\"exp\":1e999")),
+        (head.into(), good.replace(&format!("\"exp\":{}", now + 60), "\"exp\":NaN")),
+        (head.into(), good.replace(&format!("\"exp\":{}", now + 60), "\"exp\":-1")),
+        (head.into(), good.replace(&format!("\"exp\":{}", now + 60), "\"exp\":true")),
+        // Oversized, and signed all the same.
+        (head.into(), with(&format!(r#""x":"{}""#, "x".repeat(limits::JWT_BYTES)))),
+    ] {
+        let answer = login(&server, "r", &sign_text(&header, &claims, &key)).await;
+        assert_eq!(answer.status, 400, "{header} {}: {answer:?}", &claims[..claims.len().min(90)]);
+    }
+    // A key that a token brings along is nobody's: by itself, by address, as a certificate.
+    let own = PrivateKey::generate(KeyKind::Ec(Curve::P256)).unwrap();
+    let jwk = warifu::crypto::Jwk::of(own.public().clone()).json().unwrap().text();
+    for header in [
+        format!(r#"{{"alg":"ES256","jwk":{jwk}}}"#),
+        r#"{"alg":"ES256","jku":"http://127.0.0.1:1/keys"}"#.into(),
+        r#"{"alg":"ES256","x5u":"http://127.0.0.1:1/cert"}"#.into(),
+        r#"{"alg":"ES256","x5c":["AA=="]}"#.into(),
+        r#"{"alg":"ES256","kid":"../../dev/null"}"#.into(),
+    ] {
+        login(&server, "r", &sign_text(&header, &good, &own)).await.is(400);
+    }
+    login(&server, "r", &sign_text(head, &good, &key)).await.ok();
+}
+
+#[tokio::test]
+async fn leeways_move_the_ends_and_no_more() {
+    let issuer = Issuer::start().await;
+    let server = server(&issuer, json!({})).await;
+    let now = now(&server);
+    let with = |times: Value| {
+        let mut all = json!({"iss": issuer.url(), "sub": "s", "aud": "vault"});
+        all.as_object_mut().unwrap().extend(times.as_object().unwrap().clone());
+        issuer.token(&all)
+    };
+    let table = [
+        (json!({}), json!({"exp": now - 59, "iat": 1}), true),
+        (json!({}), json!({"exp": now - 60, "iat": 1}), false),
+        (json!({"clock_skew_leeway": 5}), json!({"exp": now - 4, "iat": 1}), true),
+        (json!({"clock_skew_leeway": 5}), json!({"exp": now - 5, "iat": 1}), false),
+        (json!({"clock_skew_leeway": "2m"}), json!({"exp": now - 119, "iat": 1}), true),
+        (json!({"clock_skew_leeway": "2m"}), json!({"exp": now + 600, "nbf": now + 120}), true),
+        (json!({"clock_skew_leeway": "2m"}), json!({"exp": now + 600, "nbf": now + 121}), false),
+        (json!({"clock_skew_leeway": -1}), json!({"exp": now, "iat": 1}), false),
+        (json!({"clock_skew_leeway": -1}), json!({"exp": now + 1, "iat": 1}), true),
+        (json!({"clock_skew_leeway": -1}), json!({"exp": now + 9, "nbf": now + 1}), false),
+        // Without an end, so long after the start; without a start, so long before the end.
+        (json!({"clock_skew_leeway": -1}), json!({"iat": now - 149}), true),
+        (json!({"clock_skew_leeway": -1}), json!({"iat": now - 150}), false),
+        (json!({"clock_skew_leeway": -1, "expiration_leeway": 10}), json!({"iat": now - 9}), true),
+        (json!({"clock_skew_leeway": -1, "expiration_leeway": 10}), json!({"iat": now - 10}), false),
+        (json!({"clock_skew_leeway": -1, "expiration_leeway": -1}), json!({"iat": now}), false),
+        (json!({"clock_skew_leeway": -1, "not_before_leeway": 10}), json!({"exp": now + 10}), true),
+        (json!({"clock_skew_leeway": -1, "not_before_leeway": 10}), json!({"exp": now + 11}), false),
+        // A span that a role allows does not lengthen an end that is said.
+        (json!({"clock_skew_leeway": -1, "expiration_leeway": 9000}), json!({"exp": now - 1, "iat": now - 9}), false),
+    ];
+    for (leeways, times, good) in table {
+        let mut role = json!({"clock_skew_leeway": 0, "expiration_leeway": 0, "not_before_leeway": 0});
+        role.as_object_mut().unwrap().extend(leeways.as_object().unwrap().clone());
+        server.put("auth/jwt/role/ci", role).await.ok();
+        let answer = login(&server, "ci", &with(times.clone())).await;
+        assert_eq!(answer.succeeded(), good, "{leeways} {times}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn pointers_and_lists_of_claims_mean_what_they_say() {
+    let issuer = Issuer::start().await;
+    let server = server(&issuer, json!({})).await;
+    let of = |more: Value| issuer.token(&claims(&server, &issuer, more));
+    // The name of somebody, by a pointer; its own letters are escaped as RFC 6901 has it.
+    server
+        .put("auth/jwt/role/ci", json!({"user_claim": "/who/a~1b/0/m~0n", "user_claim_json_pointer": true}))
+        .await
+        .ok();
+    let deep = json!({"who": {"a/b": [{"m~n": "ann"}, {"m~n": "bob"}]}});
+    assert_eq!(login(&server, "ci", &of(deep)).await.ok().auth()["display_name"], "jwt-ann");
+    for other in [
+        json!({"who": {"a/b": []}}),
+        json!({"who": {"a/b": {"0": {"m~n": "ann"}}}, "x": 1}),
+        json!({"who": {"a~1b": [{"m~0n": "ann"}]}}),
+        json!({"/who/a~1b/0/m~0n": "ann"}),
+        json!({"who": {"a/b": [{"m~n": {"name": "ann"}}]}}),
+    ] {
+        let answer = login(&server, "ci", &of(other.clone())).await;
+        if other["x"] == 1 {
+            continue;
+        }
+        answer.is(400);
+    }
+    // Without the word, a name with slashes is a name.
+    server.put("auth/jwt/role/ci", json!({"user_claim": "/sub", "user_claim_json_pointer": false})).await.ok();
+    login(&server, "ci", &of(json!({}))).await.is(400);
+    assert_eq!(login(&server, "ci", &of(json!({"/sub": "z"}))).await.ok().auth()["display_name"], "jwt-z");
+    // Lists on both sides: one of the token's must be one of the role's.
+    let role =
+        json!({"user_claim": "sub", "bound_claims": {"/realm/roles": ["deploy", "admin"], "level": 3, "on": true}});
+    server.put("auth/jwt/role/ci", role).await.ok();
+    let fit = |roles: Value| json!({"realm": {"roles": roles}, "level": 3, "on": true});
+    for roles in [json!("deploy"), json!(["read", "deploy"]), json!(["admin", "deploy"])] {
+        login(&server, "ci", &of(fit(roles))).await.ok();
+    }
+    for bad in [
+        fit(json!([])),
+        fit(json!(["read"])),
+        fit(json!("deploy,admin")),
+        fit(json!([["deploy"]])),
+        fit(json!({"deploy": true})),
+        fit(json!("Deploy")),
+        json!({"realm": {"roles": ["deploy"]}, "level": 4, "on": true}),
+        json!({"realm": {"roles": ["deploy"]}, "level": 3, "on": false}),
+        json!({"realm": {"roles": ["deploy"]}, "on": true}),
+    ] {
+        login(&server, "ci", &of(bad.clone())).await.refused(400, "error validating claims");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_keys_that_nobody_has_asks_the_issuer_once_in_a_while() {
+    let issuer = Issuer::start().await;
+    let server = server(&issuer, json!({})).await;
+    let own = PrivateKey::generate(KeyKind::Ec(Curve::P256)).unwrap();
+    let good = issuer.token(&claims(&server, &issuer, json!({})));
+    login(&server, "ci", &good).await.ok();
+    let before = issuer.asked();
+    let plain = claims(&server, &issuer, json!({}));
+    let forged = |n: usize| sign(&json!({"alg": "ES256", "kid": format!("made-up-{n}")}), &plain, &own);
+    for wave in 1..=3 {
+        server.clock().advance(limits::JWKS_FLOOR_SECONDS);
+        let calls: Vec<_> = (0..100)
+            .map(|n| (server.anonymous(), json!({"role": "ci", "jwt": forged(n)})))
+            .map(|(http, body)| async move { http.put("auth/jwt/login", body).await.status })
+            .collect();
+        let statuses = at_once(calls).await;
+        assert!(statuses.iter().all(|status| *status == 400), "{statuses:?}");
+        assert!(issuer.asked() <= before + wave, "{} questions in wave {wave}", issuer.asked() - before);
+        // Whoever has a real token is served meanwhile.
+        login(&server, "ci", &issuer.token(&claims(&server, &issuer, json!({})))).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_nomad_server_makes_tokens_of_its_tasks_by_a_role_of_tokens_and_no_others() {
+    // How Nomad did it before its tasks had identities: the cluster's own token may make tokens by one role.
+    let server = Server::new().await;
+    server.kv("kv", 1).await;
+    server.put("kv/web", json!({"k": "v"})).await.ok();
+    server.policy("web", r#"path "kv/web" { capabilities = ["read"] }"#).await;
+    server.policy("admin", r#"path "*" { capabilities = ["sudo", "read", "update"] }"#).await;
+    let role = json!({"disallowed_policies": "nomad-server,admin", "token_explicit_max_ttl": 0, "orphan": true,
+        "token_period": "72h", "renewable": true});
+    server.put("auth/token/roles/nomad-cluster", role).await.ok();
+    server
+        .policy(
+            "nomad-server",
+            r#"path "auth/token/create/nomad-cluster" { capabilities = ["update"] }
+               path "auth/token/roles/nomad-cluster" { capabilities = ["read"] }
+               path "auth/token/lookup-self" { capabilities = ["read"] }
+               path "auth/token/lookup" { capabilities = ["update"] }
+               path "auth/token/revoke-accessor" { capabilities = ["update"] }
+               path "sys/capabilities-self" { capabilities = ["update"] }
+               path "auth/token/renew-self" { capabilities = ["update"] }"#,
+        )
+        .await;
+    let nomad = server.with(&server.token_of(json!({"policies": ["nomad-server"], "period": "72h"})).await);
+    for policies in [json!(["root"]), json!(["admin"]), json!(["web", "Admin"]), json!(["nomad-server"])] {
+        nomad.put("auth/token/create/nomad-cluster", json!({"policies": policies})).await.is(400);
+    }
+    nomad.put("auth/token/create", json!({"policies": ["web"]})).await.is(403);
+    nomad.put("auth/token/create/another", json!({"policies": ["web"]})).await.is(403);
+    let made = nomad.put("auth/token/create/nomad-cluster", json!({"policies": ["web"], "ttl": "1h"})).await.ok();
+    let (task, accessor) = (made.auth()["client_token"].as_str().unwrap(), made.auth()["accessor"].clone());
+    assert_eq!((&made.auth()["orphan"], &made.auth()["renewable"]), (&json!(true), &json!(true)));
+    server.with(task).get("kv/web").await.ok();
+    server.with(task).put("auth/token/create/nomad-cluster", json!({"policies": ["web"]})).await.is(403);
+    // It lives by its period as long as somebody renews it, and ends when Nomad says so.
+    for _ in 0..3 {
+        server.clock().advance(60 * 3600);
+        server.with(task).put("auth/token/renew-self", json!({})).await.ok();
+        nomad.put("auth/token/renew-self", json!({})).await.ok();
+    }
+    nomad.put("auth/token/revoke-accessor", json!({"accessor": accessor})).await.ok();
+    server.with(task).get("kv/web").await.is(403);
+}

@@ -6,10 +6,9 @@ use crate::base::json::Map;
 
 /// A claim by its name, or by a JSON pointer (RFC 6901) where the name begins with a slash.
 pub fn find<'a>(claims: &'a Map, name: &str) -> Option<&'a Json> {
-    if let Some(found) = claims.get(name) {
-        return Some(found);
-    }
-    let mut steps = name.strip_prefix('/')?.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
+    // Never both: a token that brings a claim called like the pointer must not pass for one that says it in the right place.
+    let Some(pointer) = name.strip_prefix('/') else { return claims.get(name) };
+    let mut steps = pointer.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
     let mut at = claims.get(&steps.next()?)?;
     for step in steps {
         at = match at {
@@ -78,8 +77,7 @@ mod tests {
         assert_eq!(text("/a/b/0").as_deref(), Some("x"));
         assert_eq!(text("/a/b/1/c~1d").as_deref(), Some("y"));
         assert_eq!(text("/a/~0").as_deref(), Some("1"));
-        assert_eq!(text("/odd").as_deref(), Some("z"));
-        for name in ["", "/", "a/b", "/a/b/2", "/a/b/00", "/a/b/+0", "/a/b/-1", "/a/x", "/a/b/0/0", "b"] {
+        for name in ["", "/", "/odd", "a/b", "/a/b/2", "/a/b/00", "/a/b/+0", "/a/b/-1", "/a/x", "/a/b/0/0", "b"] {
             assert_eq!(text(name), None, "{name}");
         }
     }
