@@ -298,17 +298,26 @@ impl Scalar for IpAddr {
     }
 }
 
-/// Reads a network or a single address.
+/// Reads a network or a single address. IPv4 addresses that are written as IPv6 become IPv4: as such clients are compared with them.
 ///
 /// # Errors
 /// What was expected instead.
 pub fn parse_network(text: &str) -> Result<IpNet, String> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    if let Ok(net) = bare.parse::<IpNet>() {
-        return Ok(net);
+    let net = match bare.parse::<IpNet>() {
+        Ok(net) => net,
+        Err(_) => bare.parse::<IpAddr>().map_err(|_| "expected a network such as 10.0.0.0/8".to_owned())?.into(),
+    };
+    match (net, net.addr().to_canonical()) {
+        (IpNet::V6(six), IpAddr::V4(four)) if six.prefix_len() >= MAPPED => {
+            IpNet::new(four.into(), six.prefix_len() - MAPPED).map_err(|_| "expected a network".to_owned())
+        }
+        _ => Ok(net),
     }
-    bare.parse::<IpAddr>().map(IpNet::from).map_err(|_| "expected a network such as 10.0.0.0/8".to_owned())
 }
+
+/// The bits before an IPv4 address that is written as IPv6.
+const MAPPED: u8 = 96;
 
 impl Scalar for BTreeMap<String, String> {
     const KIND: &'static str = "object";
