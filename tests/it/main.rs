@@ -14,6 +14,7 @@ mod web;
 
 mod acme;
 mod activity;
+mod advisories;
 mod advisories_d;
 mod approle;
 mod audit;
@@ -33,6 +34,7 @@ mod kubernetes;
 mod kv;
 mod lease_ends;
 mod limits;
+mod logins;
 mod metrics;
 mod monitor;
 mod mounts;

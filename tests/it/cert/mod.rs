@@ -1,6 +1,6 @@
 //! Login with a TLS certificate: who shows another one, or none, does not get in.
 
-mod authority;
+pub mod authority;
 mod lists;
 mod ocsp;
 
@@ -22,14 +22,14 @@ use crate::http::{Answer, Http};
 use crate::server::Server;
 
 /// A second door of a server, with TLS.
-struct Door {
+pub struct Door {
     http: Http,
     _folder: TempDir,
     serving: JoinHandle<()>,
 }
 
 impl Door {
-    async fn of(server: &Server) -> Self {
+    pub async fn of(server: &Server) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let rng = Arc::new(SystemRng::new());
         let made = ensure_self_signed(folder.path(), &[], server.clock().now(), rng.as_ref()).unwrap();
@@ -49,8 +49,13 @@ impl Door {
         Self { http, _folder: folder, serving }
     }
 
+    /// Where it is.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.http.address()
+    }
+
     /// A client that shows this certificate.
-    fn shows(&self, who: &Identity) -> Http {
+    pub fn shows(&self, who: &Identity) -> Http {
         let (chain, key) = who.shown();
         self.http.over_tls(client_that_trusts_anybody().unwrap().with_client_auth_cert(chain, key).unwrap())
     }
