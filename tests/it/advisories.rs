@@ -1,5 +1,5 @@
-//! What went wrong in other vaults' logins, names and certificates, and the test that would have caught it here. The table is checked: a test
-//! that it names is there.
+//! What went wrong in other vaults' logins and names, and the test that would have caught it here. The table is checked: a test that it names is
+//! there. Certificates have a table of their own (`advisories_d.rs`).
 //!
 //! | what was found | tests |
 //! | --- | --- |
@@ -23,21 +23,8 @@
 //! | CVE-2024-5798: an audience of one text was not looked at | `jwt::what_a_token_must_say_is_asked_in_every_form`, `admission::an_audience_in_any_form_is_one_of_the_bound_ones_or_none_is` |
 //! | CVE-2026-33757, CVE-2026-33758: a login in a browser was taken over, its error shown as a page | `jwt::a_login_in_a_browser_is_good_once_for_who_began_it` |
 //! | CVE-2025-3879, CVE-2020-16250, CVE-2020-16251, CVE-2025-11621, CVE-2025-59048: claims were not bound, an answer was the attacker's | `jwt::a_nomad_task_reaches_its_own_secrets_and_no_others`, `kubernetes::who_the_cluster_does_not_vouch_for_comes_not_in` |
-//! | CVE-2024-2048, CVE-2025-6037: a look-alike of a trusted certificate | `cert::look_alikes_do_not_get_in` |
-//! | CVE-2024-2660: OCSP answers were not verified | `ocsp::no_answer_and_every_answer_that_does_not_count_let_nobody_in`, `ocsp_question::nobody_but_the_issuer_and_whom_it_named_is_believed` |
-//! | CVE-2022-41316: a list was not loaded until it was touched | `lists::who_is_on_the_list_stays_out_and_so_does_everybody_once_it_has_ended` |
-//! | CVE-2026-39388: a token was renewed with another certificate | `cert::renewal_is_for_who_shows_the_very_certificate_of_the_login` |
-//! | certificates in headers were believed | `cert::look_alikes_do_not_get_in`, `logins::networks_hold_for_logins_whatever_a_header_says` |
-//! | CVE-2021-27400: TLS to another server was not verified | `advisories::a_server_that_nobody_vouches_for_is_not_believed` |
-//! | CVE-2026-105818: names were signed that nobody had proved | `pki_acme::only_the_proved_names_are_signed` |
-//! | GHSA-g892-p242-8g86: a role's networks did not hold for requests | `pki::a_request_brings_in_nothing_that_its_parameters_may_not` |
-//! | CVE-2022-25243: a wildcard that the role does not allow | `pki::nothing_is_issued_beyond_the_role` |
-//! | CVE-2021-29653: tidying took a revoked certificate off the list | `pki::what_is_revoked_is_on_the_list_and_stays_there` |
-//! | CVE-2026-5052: a challenge sent the server into its own network | `pki_acme::the_server_is_not_sent_into_its_own_network` |
-//! | CVE-2025-44005, CVE-2026-30836: a protocol went around the role | `pki_acme::a_role_decides_what_its_directory_signs` |
-//! | CVE-2026-40097: a certificate made a parser panic | `fuzz::no_parser_panics_or_breaks_its_promise_on_changed_input`, `ocsp_question::an_answer_that_was_changed_or_cut_says_nothing_else` |
 //!
-//! CVE-2020-24359, CVE-2024-7594, CVE-2025-66406 are about SSH, which there is no engine for.
+//! CVE-2020-24359 is about SSH, which there is no engine for.
 
 use std::path::Path;
 
@@ -70,7 +57,7 @@ fn the_table_names_tests_that_are_there() {
             named += 1;
         }
     }
-    assert!(named > 40, "{named}");
+    assert!(named > 20, "{named}");
 }
 
 #[tokio::test]
