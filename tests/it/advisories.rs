@@ -136,7 +136,9 @@ async fn a_server_that_nobody_vouches_for_is_not_believed() {
     }
     let answer = server.put("auth/cert/crls/c", json!({"url": format!("{url}/v1/pki/crl")})).await;
     answer.refused(503, "TLS");
-    server.put("auth/kubernetes/config", json!({"kubernetes_host": url, "disable_local_ca_jwt": true})).await.ok();
+    let other = crate::cert::authority::Identity::root("Other").pem();
+    let cluster = json!({"kubernetes_host": url, "disable_local_ca_jwt": true, "kubernetes_ca_cert": other});
+    server.put("auth/kubernetes/config", cluster).await.ok();
     let role = json!({"bound_service_account_names": "*", "bound_service_account_namespaces": "*"});
     server.put("auth/kubernetes/role/r", role).await.ok();
     let claims = json!({"iss": "kubernetes/serviceaccount", "sub": "system:serviceaccount:a:b",
