@@ -153,6 +153,7 @@ impl Identities {
         for id in &entity.merged {
             txn.delete(&keys::merged(id));
         }
+        txn.delete(&keys::grouped(&entity.id));
         for group in self.view().list(&keys::groups_of(&entity.id))? {
             self.leave(txn, &entity.id, &group);
         }

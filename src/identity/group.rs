@@ -218,6 +218,7 @@ impl Identities {
     pub(super) fn join(&self, txn: &mut Txn, entity: &str, group: &Group) -> Result<()> {
         let mark = group.mark();
         txn.overwrite(&keys::members(&group.id).join(entity), &mark)?;
+        txn.overwrite(&keys::grouped(entity), &true)?;
         txn.overwrite(&keys::groups_of(entity).join(&group.id), &mark)
     }
 

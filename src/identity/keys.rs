@@ -79,6 +79,11 @@ pub fn groups_of(entity: &str) -> Key {
     Key::new("of").join(entity)
 }
 
+/// That an entity is, or once was, a member of a group: without this row nobody need look for the groups.
+pub fn grouped(entity: &str) -> Key {
+    Key::new("grouped").join(entity)
+}
+
 fn folded(name: &str) -> String {
     hex::encode(name.to_lowercase())
 }

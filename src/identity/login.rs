@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::standing::memberships;
 use super::{Alias, Entity, Group, Identities, Standing, keys};
 use crate::barrier::Txn;
 use crate::base::{Error, Result, Rng, Timestamp, ids, limits};
@@ -92,7 +93,7 @@ impl Identities {
                 }
             }
             let mut direct = Vec::new();
-            for (key, by) in r.first::<String>(&keys::groups_of(&entity.id), limits::GROUP_WALK)? {
+            for (key, by) in memberships(r, &entity.id)? {
                 let group = r.get::<Group>(&keys::group(key.as_str()))?;
                 let Some(group) = group.filter(|g| g.mark() == by) else { continue };
                 let ours = group.external && group.alias.as_ref().is_some_and(|a| a.mount_accessor == accessor);

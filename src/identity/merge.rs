@@ -1,5 +1,6 @@
 //! Merging entities: the aliases, memberships and tokens of some become those of one. Policies are not handed on.
 
+use super::standing::memberships;
 use super::{Alias, Entity, Group, Identities, keys};
 use crate::barrier::Txn;
 use crate::base::{Error, Result, Timestamp, limits};
@@ -40,7 +41,7 @@ impl Identities {
         force: bool,
         now: Timestamp,
     ) -> Result<()> {
-        let groups = self.view().read(|r| r.first::<String>(&keys::groups_of(&other.id), limits::GROUP_WALK))?;
+        let groups = self.view().read(|r| memberships(r, &other.id))?;
         let aliases = std::mem::take(&mut other.aliases);
         let merged = std::mem::take(&mut other.merged);
         self.remove_entity(txn, &other)?;
@@ -58,6 +59,7 @@ impl Identities {
             };
             if txn.get::<Group>(&keys::group(key.as_str()))?.is_some_and(|group| holds(&group)) {
                 txn.overwrite(&keys::members(key.as_str()).join(&into.id), &by)?;
+                txn.overwrite(&keys::grouped(&into.id), &true)?;
                 txn.overwrite(&keys::groups_of(&into.id).join(key.as_str()), &by)?;
             }
         }

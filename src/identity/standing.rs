@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Entity, Group, Identities, keys};
 use crate::barrier::Reading;
-use crate::base::{Result, limits};
+use crate::base::{Key, Result, limits};
 use crate::policy::{Fact, Facts, Field};
 
 /// An entity with its groups.
@@ -72,6 +72,14 @@ impl Facts for Standing {
     }
 }
 
+/// The groups that an entity was made a direct member of, and what each was called then. Most are in none, which one row tells.
+pub(super) fn memberships(r: &Reading<'_>, entity: &str) -> Result<Vec<(Key, String)>> {
+    match r.get::<bool>(&keys::grouped(entity))? {
+        Some(_) => r.first(&keys::groups_of(entity), limits::GROUP_WALK),
+        None => Ok(Vec::new()),
+    }
+}
+
 impl Identities {
     /// The entity of a token with its groups; one that was merged into another is that other.
     ///
@@ -93,7 +101,7 @@ impl Identities {
                 },
             };
             let mut direct = Vec::new();
-            for (key, by) in r.first::<String>(&keys::groups_of(&entity.id), limits::GROUP_WALK)? {
+            for (key, by) in memberships(r, &entity.id)? {
                 // A group that is gone, or is no longer called so by the method, has left the row behind.
                 direct.extend(r.get::<Group>(&keys::group(key.as_str()))?.filter(|g| g.mark() == by));
             }

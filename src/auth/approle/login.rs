@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use super::AppRole;
-use super::digest::Digests;
 use super::role::{self, Role, id_key};
 use super::secret_id::{self, SecretId};
 use crate::base::{Error, Json, Name, Result, Secret};
@@ -36,7 +35,7 @@ async fn not_by_reading(_: Cx<AppRole>, _: ()) -> Result<Reply> {
 /// The alias of a login is the role id; the role's name is looked up for those who limit it.
 fn claim(cx: &Cx<AppRole>, p: &Credentials) -> Result<Claim> {
     let Some(role_id) = p.role_id.clone().filter(|id| !id.is_empty()) else { return Ok(Claim::default()) };
-    let name: Option<Name> = cx.get(&id_key(&Digests::of(cx.view())?.role_id(&role_id)))?;
+    let name: Option<Name> = cx.get(&id_key(&cx.engine().digests().role_id(&role_id)))?;
     Ok(Claim { alias: Some(role_id), role: name.map(|name| name.as_str().to_owned()) })
 }
 
@@ -51,7 +50,7 @@ const NOBODY: &str = "nobody";
 async fn login(cx: Cx<AppRole>, p: Credentials) -> Result<Reply> {
     let role_id = p.role_id.filter(|id| !id.is_empty()).ok_or_else(|| Error::invalid("missing role_id"))?;
     let secret_id = p.secret_id.unwrap_or_default();
-    let digests = Digests::of(cx.view())?;
+    let digests = cx.engine().digests();
     let place = id_key(&digests.role_id(&role_id));
     let digest = digests.secret_id(secret_id.reveal());
     let nobody = Name::parse(NOBODY)?;

@@ -3,7 +3,6 @@
 //! All of it happens below the id of the role in the path: no secret id of another role is ever found there.
 
 use super::AppRole;
-use super::digest::Digests;
 use super::role::{self, Role, show_networks};
 use super::secret_id::{self, SecretId, accessor_key, accessors};
 use crate::base::json::Map;
@@ -88,7 +87,7 @@ fn no_accessor(accessor: &str) -> String {
 fn by_secret_id(cx: &Cx<AppRole>, p: &BySecretId) -> Result<(Role, String)> {
     let text = p.secret_id.as_ref().filter(|s| !s.reveal().is_empty());
     let text = text.ok_or_else(|| Error::invalid("missing secret_id"))?;
-    Ok((role::named(cx, &p.role_name)?, Digests::of(cx.view())?.secret_id(text.reveal())))
+    Ok((role::named(cx, &p.role_name)?, cx.engine().digests().secret_id(text.reveal())))
 }
 
 type ByAccessorFound = (String, Option<(Role, String, SecretId)>);

@@ -19,12 +19,23 @@ mod secret_id;
 mod simulate;
 mod sweep;
 
+use digest::Digests;
+
 use crate::barrier::View;
 use crate::base::{BoxFuture, Result};
 use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes};
 
 /// The engine.
-pub struct AppRole;
+pub struct AppRole {
+    digests: Digests,
+}
+
+impl AppRole {
+    /// The digests under which this mount keeps its ids.
+    pub const fn digests(&self) -> &Digests {
+        &self.digests
+    }
+}
 
 impl Engine for AppRole {
     const TYPE: &'static str = "approle";
@@ -40,8 +51,8 @@ impl Engine for AppRole {
             .and(simulate::routes)
     }
 
-    fn open(_: &Mount, _: &View) -> Result<Self> {
-        Ok(Self)
+    fn open(_: &Mount, view: &View) -> Result<Self> {
+        Ok(Self { digests: Digests::of(view)? })
     }
 
     fn renew_login(cx: Cx<Self>, login: Login) -> BoxFuture<'static, Result<Renewal>> {

@@ -4,7 +4,6 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::AppRole;
-use super::digest::Digests;
 use super::sweep;
 use crate::barrier::Txn;
 use crate::base::json::Map;
@@ -224,7 +223,7 @@ fn set_id(cx: &Cx<AppRole>, txn: &mut Txn, name: &Name, role: &mut Role, role_id
             limits::NAME_BYTES
         )));
     }
-    let digests = Digests::of(cx.view())?;
+    let digests = cx.engine().digests();
     let new = id_key(&digests.role_id(&role_id));
     if txn.get::<String>(&new)?.is_some_and(|owner| owner != name.as_str()) {
         return Err(Error::invalid("role_id is already in use by another role"));
@@ -242,7 +241,7 @@ async fn delete(cx: Cx<AppRole>, p: ByName) -> Result<Reply> {
     let mut txn = cx.txn();
     let Some(role) = txn.get::<Role>(&key)? else { return Ok(Reply::nothing()) };
     txn.delete(&key);
-    txn.delete(&id_key(&Digests::of(cx.view())?.role_id(&role.role_id)));
+    txn.delete(&id_key(&cx.engine().digests().role_id(&role.role_id)));
     // Its secret ids lead nowhere from here on; how many they are does not matter.
     sweep::leave(&cx, &mut txn, &role.id)?;
     Ok(Reply::empty(txn))

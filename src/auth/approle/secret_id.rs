@@ -6,7 +6,6 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::AppRole;
-use super::digest::Digests;
 use super::role::{self, Role, uses};
 use super::sweep;
 use crate::base::time::after;
@@ -163,7 +162,7 @@ fn register(cx: &Cx<AppRole>, p: Generate, text: Secret<String>) -> Result<Reply
         updated: now,
         expires: (!ttl.is_zero()).then(|| after(now, ttl)),
     };
-    let digest = Digests::of(cx.view())?.secret_id(text.reveal());
+    let digest = cx.engine().digests().secret_id(text.reveal());
     let key = key(&role.id, &digest);
     if let Some(old) = txn.get::<SecretId>(&key)? {
         if !old.expired(now) {
