@@ -25,11 +25,12 @@ use crate::activity::Activity;
 use crate::audit::Broker;
 use crate::barrier::View;
 use crate::base::json::Map;
-use crate::base::{BoxFuture, Error, Json, Operation, Path, Result, Secret, Ttl};
+use crate::base::{BoxFuture, Error, Json, Path, Result, Secret, Ttl};
 use crate::engine::{AnyEngine, ClientCert, Limits, Mount, Mounted};
 use crate::identity::Identities;
 use crate::lease::Leases;
 use crate::mount::Mounts;
+use crate::policy::Query;
 use crate::quota::{Lockouts, Quotas};
 use crate::token::{Token, Tokens};
 
@@ -188,7 +189,7 @@ pub trait Work: Send + Sync {
     ///
     /// # Errors
     /// When its policies cannot be read.
-    fn may(&self, token: &Token, operation: Operation, path: &Path, sudo: bool) -> Result<bool>;
+    fn may(&self, token: &Token, asked: &Query<'_>) -> Result<bool>;
     /// Which of these paths a token may read, in their order.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use super::Vault;
 use super::stages::Recorded;
 use crate::base::{Error, Result, limits};
 use crate::engine::Pieces;
+use crate::policy::Query;
 
 /// So long between two looks at the right to a streaming answer.
 const CHECK: Duration = Duration::from_secs(limits::STREAM_CHECK_SECONDS);
@@ -42,9 +43,10 @@ impl Vault {
         let place = place.map_err(|_| Error::Unavailable("too many answers stream at once".into()))?;
         let mut over = self.streams.over.subscribe();
         let (work, clock) = (self.handles.work.clone(), self.clock.clone());
-        let operation = recorded.inbound.operation;
-        let (token, path) = (recorded.inbound.token.clone(), recorded.inbound.path.clone());
-        let (public, sudo) = (recorded.session.is_none(), recorded.target.endpoint().sudo);
+        let (token, path, body) =
+            (recorded.inbound.token.clone(), recorded.inbound.path.clone(), recorded.inbound.body.clone());
+        let (operation, public) = (recorded.inbound.operation, recorded.session.is_none());
+        let sudo = recorded.target.endpoint().sudo;
         let ends = async move {
             let _held = place;
             loop {
@@ -54,7 +56,8 @@ impl Vault {
                     () = clock.sleep(CHECK) => {}
                 }
                 let Some(work) = work.upgrade() else { return };
-                let may = || work.may(&work.token_of(token.as_ref().ok_or(Error::BadToken)?)?, operation, &path, sudo);
+                let asked = Query { sudo, parameters: Some(&body), ..Query::new(operation, &path) };
+                let may = || work.may(&work.token_of(token.as_ref().ok_or(Error::BadToken)?)?, &asked);
                 if !public && !matches!(may(), Ok(true)) {
                     return;
                 }

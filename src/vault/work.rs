@@ -170,10 +170,9 @@ impl Work for Vault {
         Ok(session.acl.may_see_mount(prefix))
     }
 
-    fn may(&self, token: &Token, operation: Operation, path: &Path, sudo: bool) -> Result<bool> {
+    fn may(&self, token: &Token, asked: &Query<'_>) -> Result<bool> {
         let session = self.compile(token.clone(), self.policies.epoch(), self.read_through())?;
-        let query = Query { sudo, ..Query::new(operation, path) };
-        Ok(matches!(session.acl.check(&query), Decision::Allow(_)))
+        Ok(matches!(session.acl.check(asked), Decision::Allow(_)))
     }
 
     fn readable(&self, token: &Token, paths: &[Path]) -> Result<Vec<bool>> {

@@ -85,6 +85,32 @@ async fn each_month_has_its_own_clients_and_the_span_counts_each_once() {
 }
 
 #[tokio::test]
+async fn each_client_of_the_span_is_exported_once_to_who_has_sudo() {
+    let server = Server::new().await;
+    server.auth("up", "userpass").await;
+    let (ann, _) = (user(&server, "ann").await, user(&server, "bob").await);
+    ann.get("auth/token/lookup-self").await.ok();
+    server.policy("reader", r#"path "sys/internal/*" { capabilities = ["read"] }"#).await;
+    let reader = server.token_of(json!({"policies": ["reader"]})).await;
+    let path = "sys/internal/counters/activity/export";
+    server.get(path).by(&reader).await.is(403);
+    server.get(&format!("{path}?format=xml")).await.refused(400, "field 'format'");
+    let text = server.get(path).await.ok().text;
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |kind: &str| rows.iter().filter(|r| r["client_type"] == kind).collect::<Vec<_>>();
+    assert_eq!((rows.len(), of("entity").len(), of("non-entity-token").len()), (2, 1, 1), "{text}");
+    let entity = of("entity")[0];
+    assert_eq!((&entity["mount_path"], &entity["mount_type"]), (&json!("auth/up/"), &json!("userpass")));
+    assert_eq!(entity["client_first_used_time"], "2026-01-01T00:00:00Z");
+    let csv = server.get(&format!("{path}?format=csv")).await.ok();
+    assert_eq!(csv.header("content-type"), "text/csv");
+    assert_eq!(csv.text.lines().count(), 3);
+    assert!(csv.text.starts_with("entity_name,client_id,client_type,"), "{}", csv.text);
+    let none = server.get(&format!("{path}?start_time=2025-01-01T00:00:00Z&end_time=2025-12-01T00:00:00Z")).await.ok();
+    assert_eq!(none.text, "");
+}
+
+#[tokio::test]
 async fn who_was_written_down_outlives_a_crash_and_who_was_not_comes_again() {
     let server = Server::new().await;
     server.auth("up", "userpass").await;

@@ -74,13 +74,14 @@ async fn it_ends_when_the_server_seals() {
 #[tokio::test]
 async fn it_ends_with_the_token_and_with_the_right() {
     let server = Server::new().await;
-    server.policy("follower", r#"path "sys/monitor" { capabilities = ["read", "sudo"] }"#).await;
+    let follower = r#"path "sys/monitor" { capabilities = ["read", "sudo"] required_parameters = ["log_level"] }"#;
+    server.policy("follower", follower).await;
     let (one, other) = (
         server.token_of(json!({"policies": ["follower"]})).await,
         server.token_of(json!({"policies": ["follower"]})).await,
     );
-    let mut of_one = server.get("sys/monitor").by(&one).streaming().await;
-    let mut of_other = server.get("sys/monitor").by(&other).streaming().await;
+    let mut of_one = server.get("sys/monitor?log_level=info").by(&one).streaming().await;
+    let mut of_other = server.get("sys/monitor?log_level=info").by(&other).streaming().await;
     let mut of_root = follow(&server, "").await;
     server.put("auth/token/revoke", json!({"token": one})).await.ok();
     server.clock().advance(5);

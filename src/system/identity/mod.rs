@@ -16,6 +16,7 @@ use crate::barrier::View;
 use crate::base::{Error, Operation, Path, Result};
 use crate::engine::{Cx, Engine, Mount, Routes};
 use crate::params;
+use crate::policy::Query;
 
 /// The engine.
 pub struct IdentityEngine {
@@ -65,5 +66,6 @@ fn demand_entity(cx: &Cx<IdentityEngine>) -> Result<String> {
 fn demand(cx: &Cx<IdentityEngine>, operation: Operation, path: &str) -> Result<()> {
     let text = cx.caller.text.clone().ok_or(Error::BadToken)?;
     let work = cx.engine().handles.work()?;
-    if work.may(&work.token_of(&text)?, operation, &Path::parse(path)?, false)? { Ok(()) } else { Err(Error::Denied) }
+    let path = Path::parse(path)?;
+    if work.may(&work.token_of(&text)?, &Query::new(operation, &path))? { Ok(()) } else { Err(Error::Denied) }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt, stream};
+
 use super::Sys;
 use crate::activity::{Counts, Month, Report, Tally};
 use crate::barrier::Cursor;
@@ -9,6 +11,7 @@ use crate::base::json::Map;
 use crate::base::{Error, Json, Result, Timestamp, limits};
 use crate::engine::{Cx, Reply, Routes};
 use crate::params;
+use crate::system::Handles;
 
 /// Adds the endpoints.
 pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
@@ -16,6 +19,9 @@ pub fn routes(routes: Routes<Sys>) -> Routes<Sys> {
         .at("internal/counters/activity", "How many clients there were in a span of months.", |at| at.read(activity))
         .at("internal/counters/activity/monthly", "How many clients there were in this month so far.", |at| {
             at.read(monthly)
+        })
+        .at("internal/counters/activity/export", "Each client of a span of months, one a line.", |at| {
+            at.read(export).sudo()
         })
         .at("internal/counters/config", "Whether clients are counted, and how long they are kept.", |at| {
             at.read(read_config).update(write_config)
@@ -33,6 +39,15 @@ params! {
         /// Accepted: there is one namespace.
         limit_namespaces: Option<u64>,
     }
+    /// The clients of a span of months.
+    pub struct Export {
+        /// A moment in the first month, as RFC 3339 or in seconds since 1970.
+        start_time: Json,
+        /// A moment in the last month; now if absent.
+        end_time: Json,
+        /// `json`, an object a line, or `csv`.
+        format: Option<String>,
+    }
     /// What to change of the counting.
     pub struct WriteConfig {
         /// `default`, `enable` or `disable`.
@@ -44,16 +59,19 @@ params! {
     }
 }
 
-async fn activity(cx: Cx<Sys>, p: Span) -> Result<Reply> {
+/// The months that a report is about.
+fn span(cx: &Cx<Sys>, start: &Json, end: &Json) -> Result<(Month, Month)> {
     let config = cx.engine().handles.activity.config()?;
     let now = Month::of(cx.now());
-    let to = moment("end_time", &p.end_time)?.map_or(now, Month::of).min(now);
+    let to = moment("end_time", end)?.map_or(now, Month::of).min(now);
     let first = to.before(config.default_report_months.saturating_sub(1));
     // What is older than what is kept was not counted to its end.
-    let from = moment("start_time", &p.start_time)?.map_or(first, Month::of).max(now.before(config.retention_months));
-    if from > to {
-        return Err(Error::invalid("start_time is later than end_time"));
-    }
+    let from = moment("start_time", start)?.map_or(first, Month::of).max(now.before(config.retention_months));
+    if from > to { Err(Error::invalid("start_time is later than end_time")) } else { Ok((from, to)) }
+}
+
+async fn activity(cx: Cx<Sys>, p: Span) -> Result<Reply> {
+    let (from, to) = span(&cx, &p.start_time, &p.end_time)?;
     let report = count(&cx, from, to).await?;
     let mounts = Mounts::of(&cx);
     let months = (from.0..=to.0).map(|month| mounts.month(&report, Month(month))).collect();
@@ -90,6 +108,77 @@ async fn count(cx: &Cx<Sys>, from: Month, to: Month) -> Result<Report> {
         tokio::task::yield_now().await;
     }
     Ok(report)
+}
+
+const COLUMNS: [&str; 9] = [
+    "entity_name",
+    "client_id",
+    "client_type",
+    "namespace_id",
+    "namespace_path",
+    "mount_accessor",
+    "mount_path",
+    "mount_type",
+    "client_first_used_time",
+];
+
+async fn export(cx: Cx<Sys>, p: Export) -> Result<Reply> {
+    let csv = match p.format.as_deref().unwrap_or_default() {
+        "" | "json" => false,
+        "csv" => true,
+        _ => return Err(Error::invalid("field 'format': expected json or csv")),
+    };
+    let span = span(&cx, &p.start_time, &p.end_time)?;
+    let handles = cx.engine().handles.clone();
+    handles.work()?.write_clients().await?;
+    let mounts = Mounts::of(&cx);
+    let header = if csv { format!("{}\n", COLUMNS.join(",")) } else { String::new() };
+    let pages = stream::unfold(Some(Cursor::default()), move |cursor| {
+        let page = cursor.map(|at| match page(&handles, &mounts, span, csv, &at) {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, "the clients could not be exported to their end");
+                // What is missing must be seen to be missing.
+                ("{\"error\":\"the list breaks off here\"}\n".to_owned(), None)
+            }
+        });
+        std::future::ready(page)
+    });
+    let pieces = stream::iter([header]).chain(pages).filter(|piece| std::future::ready(!piece.is_empty()));
+    let media_type = if csv { "text/csv" } else { "application/json" };
+    Ok(Reply::stream(media_type, pieces.map(String::into_bytes)))
+}
+
+/// The lines of one step of the walk, and where the next begins.
+fn page(
+    handles: &Handles,
+    mounts: &Mounts,
+    (from, to): (Month, Month),
+    csv: bool,
+    at: &Cursor,
+) -> Result<(String, Option<Cursor>)> {
+    let (clients, next) = handles.activity.step(at)?;
+    let mut lines = String::new();
+    for (key, client) in clients {
+        let Some(first) = client.months.iter().find(|month| (from..=to).contains(month)) else { continue };
+        let first = if Month::of(client.first) == *first { client.first } else { first.start() };
+        let (path, kind) = mounts.of_accessor(&client.accessor);
+        let name = match client.entity {
+            true => handles.identities.standing(key.as_str())?.map(|s| s.entity.name).unwrap_or_default(),
+            false => String::new(),
+        };
+        let kind_of = if client.entity { "entity" } else { "non-entity-token" };
+        let first = first.to_string();
+        let row: [&str; 9] = [name.as_str(), key.as_str(), kind_of, "root", "", &client.accessor, &path, &kind, &first];
+        if csv {
+            let cells = row.map(|cell| format!("\"{}\"", cell.replace('"', "\"\"")));
+            lines.push_str(&cells.join(","));
+        } else {
+            lines.push_str(&Json::object(COLUMNS.into_iter().zip(row.map(Json::from))).text());
+        }
+        lines.push('\n');
+    }
+    Ok((lines, next))
 }
 
 async fn read_config(cx: Cx<Sys>, _: ()) -> Result<Reply> {
@@ -172,13 +261,17 @@ impl Mounts {
         Self(named.map(|m| (m.accessor.clone(), (m.path.as_str().to_owned(), m.kind.clone()))).collect())
     }
 
+    fn of_accessor(&self, accessor: &str) -> (String, String) {
+        let gone = || (format!("deleted mount; accessor \"{accessor}\""), String::new());
+        self.0.get(accessor).cloned().unwrap_or_else(gone)
+    }
+
     fn namespaces(&self, tally: &Tally) -> Json {
         if tally.total.all() == 0 {
             return Json::Array(Vec::new());
         }
         let mounts = tally.mounts.iter().map(|(accessor, of_mount)| {
-            let gone = || (format!("deleted mount; accessor \"{accessor}\""), String::new());
-            let (path, kind) = self.0.get(accessor).cloned().unwrap_or_else(gone);
+            let (path, kind) = self.of_accessor(accessor);
             Json::object([
                 ("mount_path", Json::from(path)),
                 ("mount_type", kind.into()),

@@ -6,6 +6,7 @@ use crate::base::{Error, Json, Path, Result, Ttl, time};
 use crate::engine::{Cx, Reply, Routes};
 use crate::lease::Stuck;
 use crate::params;
+use crate::policy::Query;
 use crate::system::Revocation;
 
 /// Adds the endpoints.
@@ -114,7 +115,8 @@ fn own_or_allowed(cx: &Cx<Sys>, id: &str) -> Result<()> {
     let work = cx.engine().handles.work()?;
     // Who may revoke all below a path may also do so one by one.
     let any = Path::parse(&format!("sys/leases/revoke-prefix/{id}"))?;
-    if work.may(&work.token_of(&text)?, crate::base::Operation::Update, &any, true)? {
+    let asked = Query { sudo: true, ..Query::new(crate::base::Operation::Update, &any) };
+    if work.may(&work.token_of(&text)?, &asked)? {
         return Ok(());
     }
     Err(Error::Denied)

@@ -4,6 +4,7 @@ use super::Sys;
 use crate::base::{Error, Json, Operation, Path, Result, Secret};
 use crate::engine::{Cx, Reply, Rest, Routes};
 use crate::params;
+use crate::policy::Query;
 use crate::system::cubbyhole::{Waiting, waiting_key};
 use crate::token::{Token, Use};
 
@@ -63,7 +64,7 @@ fn find(cx: &Cx<Sys>, p: ByToken, free: bool) -> Result<(Token, Waiting, Option<
                     if !own.admits(cx.client_addr) {
                         return Err(Error::BadToken);
                     }
-                    if !work.may(&own, Operation::Update, &here, false)? {
+                    if !work.may(&own, &Query::new(Operation::Update, &here))? {
                         return Err(Error::Denied);
                     }
                     helper = Some(own);

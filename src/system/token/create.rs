@@ -7,6 +7,7 @@ use crate::base::{Error, Operation, Path, Result, Secret, Ttl, limits};
 use crate::engine::params::check_metadata;
 use crate::engine::{Alias, Child, Cx, Login, Reply, Routes, TokenKind};
 use crate::params;
+use crate::policy::Query;
 use crate::token::roles::Role;
 use crate::token::{Kind, Token};
 
@@ -92,7 +93,7 @@ fn trusted(cx: &Cx<TokenEngine>) -> Result<bool> {
     let text = cx.caller.text.clone().ok_or(Error::BadToken)?;
     let work = cx.engine().handles.work()?;
     let here = Path::parse(cx.path.as_str())?;
-    work.may(&work.token_of(&text)?, Operation::Update, &here, true)
+    work.may(&work.token_of(&text)?, &Query { sudo: true, ..Query::new(Operation::Update, &here) })
 }
 
 fn make(cx: &Cx<TokenEngine>, p: Create, role: Option<Role>, orphan: bool) -> Result<Reply> {
