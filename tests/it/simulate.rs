@@ -19,7 +19,7 @@ async fn reasons(server: &Server, mount: &str, body: Value) -> Vec<String> {
 
 /// What a question must not change: tokens, and every row of the store.
 async fn state(server: &Server) -> (usize, u64) {
-    (server.tokens().await, server.plan.storage.position().unwrap().into())
+    (server.tokens().await, server.plan.storage.position().unwrap())
 }
 
 /// That a login got what was told of it.

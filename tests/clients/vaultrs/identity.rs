@@ -95,8 +95,8 @@ async fn groups_hold_entities_and_are_told_from_outside(world: World) {
     group::update_by_id(&root, &made.id, Some(&mut wanted)).await.unwrap();
     let read = group::read_by_name(&root, "team").await.unwrap();
     assert_eq!((read.id.as_str(), read.group_type.as_str()), (made.id.as_str(), "internal"));
-    assert_eq!(read.member_entity_ids.unwrap(), [member.clone()]);
-    assert_eq!(entity::read_by_id(&root, &member).await.unwrap().direct_group_ids, [made.id.clone()]);
+    assert_eq!(read.member_entity_ids.unwrap(), std::slice::from_ref(&member));
+    assert_eq!(entity::read_by_id(&root, &member).await.unwrap().direct_group_ids, std::slice::from_ref(&made.id));
     assert!(group::list_by_id(&root).await.unwrap().keys.contains(&made.id));
 
     sys::auth::enable(&root, "outside", "jwt", None).await.unwrap();
@@ -115,7 +115,7 @@ async fn groups_hold_entities_and_are_told_from_outside(world: World) {
     .unwrap();
     let known = group_alias::read_by_id(&root, &alias.id).await.unwrap();
     assert_eq!((known.name.as_str(), known.canonical_id), ("idp-admins", admins));
-    assert_eq!(group_alias::list_by_id(&root).await.unwrap().keys, [alias.id.clone()]);
+    assert_eq!(group_alias::list_by_id(&root).await.unwrap().keys, std::slice::from_ref(&alias.id));
     group_alias::delete_by_id(&root, &alias.id).await.unwrap();
     refused(group_alias::read_by_id(&root, &alias.id).await, NONE);
     group::delete_by_id(&root, &made.id).await.unwrap();

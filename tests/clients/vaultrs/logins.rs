@@ -78,7 +78,7 @@ async fn an_approle_logs_in_with_its_two_halves(world: World) {
     let own = approle::role::secret::custom(&root, "approle", "web", "a-secret-of-my-own", None).await.unwrap();
     assert_eq!(
         approle::role::secret::list(&root, "approle", "web").await.unwrap().keys,
-        [own.secret_id_accessor.clone()]
+        std::slice::from_ref(&own.secret_id_accessor)
     );
     approle::role::secret::delete_accessor(&root, "approle", "web", &own.secret_id_accessor).await.unwrap();
     refused(approle::login(&nobody, "approle", &id, "a-secret-of-my-own").await, WRONG);
