@@ -4,6 +4,7 @@ use std::path::Path;
 
 use warifu::crypto::keys::{Jwk, PrivateKey, jws_kind};
 
+use crate::chance::Chance;
 use crate::der::{context, null, octets, oid, seq, uint};
 
 #[path = "../../fuzz/parsers.rs"]
@@ -30,18 +31,6 @@ const MARKS: [&[u8]; 16] = [
     b"9999999999999999999",
     b"\xf0\x9f\x94\x91",
 ];
-
-/// A source of chance that repeats itself (xorshift64*).
-pub struct Chance(pub u64);
-
-impl Chance {
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound.max(1)
-    }
-}
 
 fn changed(seed: &[u8], chance: &mut Chance) -> Vec<u8> {
     let mut copy = seed.to_vec();

@@ -3,6 +3,7 @@
 //! One binary: a new story is a file here, never a new binary. `http` and `server` are what all of them stand on; `der` writes bad DER;
 //! `stores` makes storage misbehave, `process` runs the real binary where a story needs one that can be killed.
 
+mod chance;
 mod der;
 mod http;
 mod issuer;
@@ -19,12 +20,14 @@ mod advisories_d;
 mod approle;
 mod audit;
 mod audit_chain;
+mod canary;
 mod cert;
 mod connections;
 mod cubbyhole;
 mod explain;
 mod faults;
 mod fields;
+mod foreign;
 mod fuzz;
 mod identity;
 mod input;
@@ -34,6 +37,7 @@ mod kubernetes;
 mod kv;
 mod lease_ends;
 mod limits;
+mod login_methods;
 mod logins;
 mod metrics;
 mod monitor;
@@ -51,6 +55,7 @@ mod policy_code;
 mod scale;
 mod seal;
 mod simulate;
+mod spellings;
 mod status;
 mod store_files;
 mod tokens;

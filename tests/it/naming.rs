@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use warifu::base::Operation;
+
 use crate::http::Answer;
 use crate::server::Server;
 
@@ -83,9 +85,52 @@ fn writers() -> Vec<Writer> {
         writer("auth/kubernetes/role/k", "policies", json!({}), Some(("auth/kubernetes/role/k", "token_policies"))),
         writer("identity/entity", "policies", json!({"name": "e"}), Some(("identity/entity/name/e", "policies"))),
         writer("identity/entity/name/e", "policies", json!({}), Some(("identity/entity/name/e", "policies"))),
+        writer("identity/entity/id/ENTITY", "policies", json!({}), Some(("identity/entity/name/e", "policies"))),
+        writer("identity/group/id/GROUP", "policies", json!({}), Some(("identity/group/name/g", "policies"))),
         writer("identity/group", "policies", json!({"name": "g"}), Some(("identity/group/name/g", "policies"))),
         writer("identity/group/name/g", "policies", json!({}), Some(("identity/group/name/g", "policies"))),
     ]
+}
+
+/// Fields that name policies and give none of them to anybody: bounds of what a role may give, the text of a question.
+fn gives_nothing(path: &str, field: &str) -> bool {
+    matches!(field, "allowed_policies" | "allowed_policies_glob" | "disallowed_policies" | "disallowed_policies_glob")
+        || field == "policies" && path.starts_with("sys/")
+}
+
+/// A new endpoint with a field for policies is tried here, or is said to give none.
+#[tokio::test]
+async fn every_writer_of_policies_is_in_the_table() {
+    let server = Server::new().await;
+    crate::paths::mount_all(&server).await;
+    let fits = |pattern: &str, path: &str| {
+        let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
+        pattern.len() == path.len() && pattern.iter().zip(&path).all(|(p, s)| p.starts_with('{') || p == s)
+    };
+    let mut missing = Vec::new();
+    for entry in server.vault().mounts().table().iter() {
+        for endpoint in entry.engine.table().endpoints() {
+            for verb in [Operation::Update, Operation::Patch] {
+                let fields = endpoint.handling(verb).map(|h| h.fields.clone()).unwrap_or_default();
+                for field in fields
+                    .iter()
+                    .map(|f| f.name)
+                    .filter(|name| name.contains("policies") && !name.contains("no_default"))
+                {
+                    let pattern = format!("{}{}", entry.mount.path, endpoint.pattern);
+                    let known = |w: &Writer| fits(&pattern, w.path) && w.field == field;
+                    // An OIDC mount has the routes of a JWT mount.
+                    if !pattern.starts_with("auth/oidc/")
+                        && !gives_nothing(&pattern, field)
+                        && !writers().iter().any(known)
+                    {
+                        missing.push(format!("{pattern} {field}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in `writers`: {missing:#?}");
 }
 
 fn names_root(policies: &Value) -> bool {
@@ -108,6 +153,11 @@ async fn root_is_given_by_nobody_in_any_spelling() {
     server.put("auth/jwt/role/j", json!({"role_type": "jwt", "user_claim": "sub", "bound_subject": "s"})).await.ok();
     let bound = json!({"bound_service_account_names": "a", "bound_service_account_namespaces": "n"});
     server.put("auth/kubernetes/role/k", bound).await.ok();
+    let mut ids = Vec::new();
+    for (kind, name) in [("entity", "e"), ("group", "g")] {
+        let made = server.put(&format!("identity/{kind}"), json!({"name": name})).await.ok();
+        ids.push(made.data()["id"].as_str().unwrap().to_owned());
+    }
     // Everything but root: sudo everywhere.
     server
         .policy(
@@ -118,11 +168,12 @@ async fn root_is_given_by_nobody_in_any_spelling() {
     let almost = server.token_of(json!({"policies": ["almost"]})).await;
     let http = server.with(&almost);
     for writer in writers() {
+        let path = writer.path.replace("ENTITY", &ids[0]).replace("GROUP", &ids[1]);
         for spelling in SPELLINGS {
             for form in forms(spelling) {
                 let mut body = writer.more.clone();
                 body[writer.field] = form.clone();
-                let answer = http.put(writer.path, body).await;
+                let answer = http.put(&path, body).await;
                 if matches!(answer.status, 404 | 405) {
                     continue;
                 }

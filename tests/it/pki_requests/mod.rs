@@ -15,8 +15,8 @@ use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificat
 
 use self::model::{DNS, EMAIL, IP, Name, URI, Verdict, below};
 use self::wish::{Wish, extension, pick, relative, signers};
+use crate::chance::Chance;
 use crate::der::{null, oid, pem, seq, set, utf8};
-use crate::fuzz::Chance;
 use crate::http::Answer;
 use crate::server::Server;
 

@@ -6,8 +6,8 @@ use warifu::crypto::{Curve, Hash, KeyKind, PrivateKey, SignatureAlgorithm};
 
 use super::model::{DNS, EMAIL, IP, Name, URI, Verdict, below};
 use super::{ALT_NAMES, CHALLENGE_PASSWORD, CN, EXTENSION_REQUEST, MUST_STAPLE};
+use crate::chance::Chance;
 use crate::der::{bits, boolean, context, implicit, null, octets, oid, seq, set, tlv, uint, utf8};
-use crate::fuzz::Chance;
 
 const ORGANIZATION: &str = "2.5.4.10";
 
