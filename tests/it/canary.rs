@@ -59,7 +59,8 @@ struct Route {
 /// What would end the story, or make the rest of it nothing but refusals.
 fn ends_the_story(pattern: &str) -> bool {
     // The log as it is written, and whatever waits for a change, do not end by themselves.
-    matches!(pattern, "seal" | "step-down" | "revoke-self" | "monitor") || pattern.starts_with("quotas/rate-limit/")
+    matches!(pattern, "seal" | "step-down" | "revoke-self" | "monitor" | "internal/watch")
+        || pattern.starts_with("quotas/rate-limit/")
 }
 
 /// OAuth's `state` comes back in an error, as it has to (RFC 6749, section 4.1.2.1).
