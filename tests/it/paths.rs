@@ -218,31 +218,6 @@ async fn no_sudo_endpoint_answers_who_has_everything_but_sudo() {
     assert!(seen > 50, "{seen}");
 }
 
-/// Each route is public, for who has a token, or for who has `sudo`, and nothing else; those for `sudo` are pinned like the public ones.
-#[tokio::test]
-async fn what_needs_sudo_is_written_down_and_refuses_who_has_everything_but_that() {
-    let server = Server::new().await;
-    mount_all(&server).await;
-    let all = r#"["create", "read", "update", "delete", "list", "patch"]"#;
-    server.policy("everything", &format!("path \"*\" {{ capabilities = {all} }}")).await;
-    let almost = server.with(&server.token_of(json!({"policies": ["everything"]})).await);
-    let mut lines = vec!["# Endpoints that need the capability `sudo` beside that of their operation.".to_owned()];
-    for entry in server.vault().mounts().table().iter() {
-        for endpoint in entry.engine.table().endpoints().iter().filter(|e| e.sudo) {
-            assert!(!endpoint.public, "{} is public and for sudo", endpoint.pattern);
-            let path = sample(entry.mount.path.as_str(), endpoint.pattern);
-            for (verb, method) in VERBS.into_iter().filter(|(v, _)| endpoint.handling(*v).is_some()) {
-                lines.push(format!("{} {} {}", entry.mount.kind, verb.word(), endpoint.pattern));
-                let call = almost.call(method, &path).json(&json!({}));
-                call.header("content-type", "application/merge-patch+json").await.is(403);
-            }
-        }
-    }
-    lines[1..].sort();
-    lines.dedup();
-    golden("sudo-endpoints.txt", &format!("{}\n", lines.join("\n")));
-}
-
 #[tokio::test]
 async fn every_other_endpoint_refuses_who_has_no_token() {
     let server = Server::new().await;
