@@ -34,7 +34,7 @@ fn of(cx: &Cx<Userpass>) -> Result<Config> {
 /// [`Error::Invalid`] that says what is missing; those of storage.
 pub fn check(cx: &Cx<Userpass>, password: &Secret<String>) -> Result<()> {
     let Some(name) = of(cx)?.password_policy else { return Ok(()) };
-    cx.passwords.named(&name)?.ok_or_else(|| unknown(&name))?.check(password)
+    cx.passwords.named(&name)?.ok_or_else(unknown)?.check(password)
 }
 
 /// Checks that a hash may take the place of somebody's password: a policy cannot look into it.
@@ -48,8 +48,8 @@ pub fn check_hash(cx: &Cx<Userpass>) -> Result<()> {
     }
 }
 
-fn unknown(name: &Name) -> Error {
-    Error::invalid(format!("there is no password policy \"{name}\""))
+fn unknown() -> Error {
+    Error::invalid("field 'password_policy': there is no password policy of this name")
 }
 
 params! {
@@ -74,7 +74,7 @@ async fn write(cx: Cx<Userpass>, p: Write) -> Result<Reply> {
             true => None,
             false => {
                 let name = Name::folded(&name).map_err(|e| Error::invalid(format!("field 'password_policy': {e}")))?;
-                cx.passwords.named(&name)?.ok_or_else(|| unknown(&name))?;
+                cx.passwords.named(&name)?.ok_or_else(unknown)?;
                 Some(name)
             }
         };
