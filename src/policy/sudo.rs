@@ -29,6 +29,7 @@ pub const SUDO: &[&str] = &[
     "sys/generate-root/update",
     "sys/host-info",
     "sys/in-flight-req",
+    "sys/internal/counters/activity/export",
     "sys/internal/counters/entities",
     "sys/internal/counters/tokens",
     "sys/internal/denials",
