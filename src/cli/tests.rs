@@ -27,9 +27,12 @@ struct Bench {
     env: BTreeMap<String, String>,
     stdin: String,
     answers: Vec<String>,
-    browser: Option<Box<dyn FnMut(&str)>>,
+    browser: Option<Browser>,
     _runtime: tokio::runtime::Runtime,
 }
+
+/// What opens an address.
+type Browser = Box<dyn FnMut(&str)>;
 
 struct Ran {
     code: u8,
@@ -323,7 +326,7 @@ fn login_keeps_the_token_for_its_owner() {
 }
 
 /// A browser that comes back at once, with this query; what it was shown comes over the channel.
-fn browser(query: &'static str) -> (Box<dyn FnMut(&str)>, std::sync::mpsc::Receiver<String>) {
+fn browser(query: &'static str) -> (Browser, std::sync::mpsc::Receiver<String>) {
     let (shown, pages) = std::sync::mpsc::channel();
     let visit = move |url: &str| {
         let (_, place) = url.split_once("redirect_uri=").unwrap();

@@ -455,6 +455,7 @@ impl Verb {
             'g' | 'G' => float_text(f, letter, precision),
             'e' | 'E' => float_text(f, letter, Some(precision.unwrap_or(6))),
             'f' | 'F' => float_text(f, 'f', Some(precision.unwrap_or(6))),
+            'x' | 'X' => float_text(f, letter, precision),
             _ => return self.bad(out, value, letter),
         };
         let (negative, digits) = match text.strip_prefix('-') {
@@ -490,6 +491,9 @@ pub(super) fn float_text(f: f64, form: char, precision: Option<usize>) -> String
     }
     if f.is_infinite() {
         return if f > 0.0 { "Inf".to_owned() } else { "-Inf".to_owned() };
+    }
+    if matches!(form, 'x' | 'X') {
+        return hexadecimal_form(f, precision, form == 'X');
     }
     if let Some(p) = precision.filter(|p| *p > FLOAT_DIGITS_MAX) {
         // Behind the last digit that can differ from zero there are zeros only, which `g` does not show.
@@ -535,6 +539,52 @@ pub(super) fn float_text(f: f64, form: char, precision: Option<usize>) -> String
 }
 
 /// `1.5e+06`: a sign and at least two digits in the exponent.
+/// `-0x1.8p+01`: the digits behind the point in base 16, the exponent that of 2, in decimal.
+fn hexadecimal_form(f: f64, precision: Option<usize>, upper: bool) -> String {
+    const ONE: u64 = 1 << 52;
+    let bits = f.to_bits();
+    let mut exponent = i64::from(u16::try_from((bits >> 52) & 0x7ff).unwrap_or(0));
+    let mut mantissa = bits & (ONE - 1);
+    if exponent == 0 {
+        exponent = -1022;
+    } else {
+        mantissa |= ONE;
+        exponent -= 1023;
+    }
+    if mantissa == 0 {
+        exponent = 0;
+    }
+    while mantissa != 0 && mantissa < ONE {
+        mantissa <<= 1;
+        exponent -= 1;
+    }
+    // Thirteen digits are all there are.
+    if let Some(p) = precision.filter(|p| *p < 13) {
+        let unit = ONE >> (4 * p);
+        let rest = mantissa % unit;
+        mantissa -= rest;
+        // A half goes to the even neighbour.
+        if rest * 2 > unit || rest * 2 == unit && mantissa / unit % 2 == 1 {
+            mantissa += unit;
+        }
+        if mantissa >= ONE * 2 {
+            mantissa >>= 1;
+            exponent += 1;
+        }
+    }
+    let digits = format!("{:013x}", mantissa % ONE);
+    let digits = match precision {
+        None => digits.trim_end_matches('0').to_owned(),
+        Some(p) if p <= 13 => digits[..p].to_owned(),
+        Some(p) => format!("{digits:0<p$}"),
+    };
+    let point = if digits.is_empty() { "" } else { "." };
+    let sign = if f.is_sign_negative() { "-" } else { "" };
+    let direction = if exponent < 0 { '-' } else { '+' };
+    let text = format!("{sign}0x{}{point}{digits}p{direction}{:02}", mantissa / ONE, exponent.abs());
+    if upper { text.to_uppercase() } else { text }
+}
+
 fn exponent_form(f: f64, precision: Option<usize>, e: char) -> String {
     let text = match precision {
         Some(precision) => format!("{f:.precision$e}"),
@@ -596,4 +646,28 @@ pub(super) fn is_printable(c: char) -> bool {
     }
     // The letter before it makes a combining mark count as one.
     !c.is_whitespace() && format!("a{c}").escape_debug().skip(1).eq(std::iter::once(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::float_text;
+
+    #[test]
+    fn floats_in_base_16_are_as_go_writes_them() {
+        let cases: [(f64, char, Option<usize>, &str); 10] = [
+            (0.0, 'x', None, "0x0p+00"),
+            (-0.0, 'x', Some(1), "-0x0.0p+00"),
+            (1.0, 'x', None, "0x1p+00"),
+            (-0.5, 'x', None, "-0x1p-01"),
+            (0.1, 'X', None, "0X1.999999999999AP-04"),
+            (1.234e-05, 'x', Some(2), "0x1.9ep-17"),
+            (1.5, 'x', Some(0), "0x1p+01"),
+            (2.5, 'x', Some(0), "0x1p+01"),
+            (1.0, 'x', Some(15), "0x1.000000000000000p+00"),
+            (f64::from_bits(1), 'x', None, "0x1p-1074"),
+        ];
+        for (f, form, precision, wanted) in cases {
+            assert_eq!(float_text(f, form, precision), wanted, "{f} {precision:?}");
+        }
+    }
 }
