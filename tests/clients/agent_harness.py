@@ -47,9 +47,13 @@ class Agent:
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
 
-    def is_rendered(self):
+    def check(self):
+        """Fails with what it said, if it has ended."""
         if self.process.poll() is not None:
-            raise AssertionError(f"the agent has ended:\n{self.logged()}")
+            raise AssertionError(f"the agent has ended:\n{self.logged()[-3000:]}")
+
+    def is_rendered(self):
+        self.check()
         try:
             return self.ask("GET", "/agent/v1/health")[0] == 200
         except OSError:
@@ -60,6 +64,11 @@ class Agent:
         assert status == 204, text
 
     def stop(self):
+        """Ends it, and its child with it."""
         self.process.terminate()
-        self.process.wait(30)
+        try:
+            self.process.wait(40)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.log.close()

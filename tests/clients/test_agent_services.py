@@ -5,7 +5,6 @@ import http.server
 import os
 import pathlib
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
@@ -15,6 +14,7 @@ import time
 import unittest
 
 import harness
+from agent_harness import Agent
 
 NAME = "service.internal"
 # Short enough that several renewals fall into the load.
@@ -58,29 +58,17 @@ class Service(unittest.TestCase):
         self.server.must("POST", "secret/data/service", {"data": data})
 
     def begin(self, rest):
-        (self.folder / "agent.hcl").write_text(f'''
+        self.agent = Agent(self.folder, f'''
             vault {{ address = "{self.server.url}" }}
             auto_auth {{ method "approle" {{ config = {{
               role_id_file_path = "{self.folder}/role-id"
               secret_id_file_path = "{self.folder}/secret-id"
             }} }} }}
             {rest}''')
-        with open(self.folder / "agent.log", "wb") as log:
-            self.agent = subprocess.Popen(
-                [harness.binary(), "agent", f"-config={self.folder}/agent.hcl"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=harness.clean_environment())
-        self.addCleanup(self.end_agent)
-
-    def end_agent(self):
-        self.agent.send_signal(signal.SIGTERM)
-        try:
-            self.agent.wait(40)
-        except subprocess.TimeoutExpired:
-            self.agent.kill()
-            self.agent.wait()
+        self.addCleanup(self.agent.stop)
 
     def log(self):
-        return (self.folder / "agent.log").read_text()[-3000:]
+        return self.agent.logged()[-3000:]
 
     def load(self, request, rotate):
         """Runs requests side by side while `rotate(n)` changes the password; gives what they gave and what failed."""
@@ -104,7 +92,7 @@ class Service(unittest.TestCase):
             rotate(rotations)
         for one in clients:
             one.join(LOAD_SECONDS + 60)
-        self.assertIsNone(self.agent.poll(), self.log())
+        self.agent.check()
         return seen, failures, rotations
 
 
@@ -183,7 +171,7 @@ backend out
                     return body.decode()
 
         def is_up():
-            self.assertIsNone(self.agent.poll(), self.log())
+            self.agent.check()
             try:
                 return request()
             except OSError:
@@ -259,7 +247,7 @@ password={{{{ .Data.data.password }}}}
             exec {{ command = [{words}] restart_on_secret_changes = "never" restart_stop_signal = "SIGINT" }}''')
 
         def is_up():
-            self.assertIsNone(self.agent.poll(), self.log())
+            self.agent.check()
             ready = [POSTGRES / "pg_isready", "-q", "-h", folder / "run", "-p", str(self.port)]
             return subprocess.run(ready, check=False, env=harness.clean_environment()).returncode == 0
 

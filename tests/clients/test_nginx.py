@@ -1,25 +1,24 @@
 """nginx serves with a certificate that the agent renders and renews, under a steady load: no request fails."""
 
 import collections
+import json
 import pathlib
-import shutil
 import signal
 import ssl
 import socket
-import subprocess
 import threading
 import time
 import unittest
 
-from harness import Server, binary, clean_environment, eventually, free_port
+from agent_harness import Agent
+from harness import Server, eventually, free_port
+from nginx import NGINX, command, configuration
 
 NAME = "web.internal"
 # Short enough that several renewals fall into the load.
 CERTIFICATE_SECONDS = 9
 LOAD_SECONDS = 30
 CLIENTS = 6
-
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
 class Client(threading.Thread):
@@ -74,50 +73,21 @@ class Nginx(unittest.TestCase):
         (self.folder / "role-id").write_text(role_id)
         (self.folder / "secret-id").write_text(secret_id)
         self.port = free_port()
-        self.configure()
-        with open(self.folder / "agent.log", "wb") as log:
-            self.agent = subprocess.Popen(
-                [binary(), "agent", f"-config={self.folder}/agent.hcl"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=clean_environment(),
-            )
-        self.addCleanup(self.end_agent)
-
-    def end_agent(self):
-        self.agent.send_signal(signal.SIGTERM)
-        try:
-            self.agent.wait(40)
-        except subprocess.TimeoutExpired:
-            self.agent.kill()
-            self.agent.wait()
+        self.agent = Agent(self.folder, self.configure())
+        self.addCleanup(self.agent.stop)
 
     def configure(self):
         folder = self.folder
-        (folder / "nginx.ctmpl").write_text(f"""
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log notice;
-worker_processes 2;
-events {{ worker_connections 256; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/temp;
-    proxy_temp_path {folder}/temp;
-    fastcgi_temp_path {folder}/temp;
-    uwsgi_temp_path {folder}/temp;
-    scgi_temp_path {folder}/temp;
-    server {{
+        (folder / "nginx.ctmpl").write_text(configuration(folder, f"""
         listen 127.0.0.1:{self.port} ssl;
         ssl_certificate {folder}/tls.pem;
         ssl_certificate_key {folder}/tls.pem;
         location / {{
             default_type text/plain;
-            return 200 '{{{{ with secret "secret/data/web" }}}}password={{{{ .Data.data.password }}}}{{{{ end }}}}\\n';
-        }}
-    }}
-}}
-""")
+            return 200 'password={{{{ with secret "secret/data/web" }}}}{{{{ .Data.data.password }}}}{{{{ end }}}}\\n';
+        }}"""))
         reload = f"[ ! -s {folder}/nginx.pid ] || kill -HUP $(cat {folder}/nginx.pid)"
-        (folder / "agent.hcl").write_text(f"""
+        return f"""
 vault {{
   address = "{self.server.url}"
   ca_cert = "{self.server.ca}"
@@ -141,17 +111,16 @@ template {{
   command     = "{reload}"
 }}
 exec {{
-  command                   = ["{NGINX}", "-e", "{folder}/nginx.log", "-c", "{folder}/nginx.conf"]
+  command                   = {json.dumps(command(folder))}
   restart_on_secret_changes = "never"
 }}
-""")
+"""
 
     def context(self):
         return ssl.create_default_context(cadata=self.ca)
 
     def answers(self):
-        if self.agent.poll() is not None:
-            raise AssertionError("the agent has ended:\n" + (self.folder / "agent.log").read_text()[-3000:])
+        self.agent.check()
         try:
             return Client(self.port, self.context(), 0).request()
         except OSError:

@@ -1,7 +1,6 @@
 """nginx asks our responder: about its own certificate, to staple the answer, and about those of its clients."""
 
 import base64
-import shutil
 import signal
 import socket
 import ssl
@@ -9,10 +8,10 @@ import subprocess
 import unittest
 
 from harness import Server, eventually, free_port
+from nginx import NGINX, command, configuration
 from pki import OPENSSL, Hierarchy, run, serial
 
 NAME = "www.a.test"
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 
 
 @unittest.skipUnless(NGINX and OPENSSL, "nginx or openssl is not installed")
@@ -29,20 +28,7 @@ class Stapling(unittest.TestCase):
     def start(self, leaf, more=""):
         """nginx with this certificate, which asks the responder that the certificate names."""
         self.port, folder = free_port(), self.folder
-        (folder / "nginx.conf").write_text(f"""
-daemon off;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx.log info;
-worker_processes 1;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/temp;
-    proxy_temp_path {folder}/temp;
-    fastcgi_temp_path {folder}/temp;
-    uwsgi_temp_path {folder}/temp;
-    scgi_temp_path {folder}/temp;
-    server {{
+        (folder / "nginx.conf").write_text(configuration(folder, f"""
         listen 127.0.0.1:{self.port} ssl;
         ssl_certificate {leaf.chain};
         ssl_certificate_key {leaf.key};
@@ -50,12 +36,8 @@ http {{
         ssl_stapling on;
         ssl_stapling_verify on;
         {more}
-        location / {{ return 200 'here\\n'; }}
-    }}
-}}
-""")
-        nginx = subprocess.Popen([NGINX, "-e", f"{folder}/nginx.log", "-c", f"{folder}/nginx.conf"],
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        location / {{ return 200 'here\\n'; }}""", level="info", workers=1))
+        nginx = subprocess.Popen(command(folder), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(self.end, nginx)
         eventually(lambda: self.listens() or nginx.poll() is not None)
         self.assertIsNone(nginx.poll(), self.log())

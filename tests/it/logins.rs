@@ -1,5 +1,5 @@
 //! What all login methods owe alike: the fields of tokens, one answer and the same work for every failure, one person behind many logins,
-//! networks that hold whatever a header says.
+//! an end that no renewal moves, networks that hold whatever a header says.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value, json};
 use warifu::base::Clock;
 use warifu::config::Forwarded;
+use warifu::mount::catalog::{self, Class};
 use warifu::storage::Storage;
 use warifu::storage::memory::Memory;
 
@@ -280,6 +281,65 @@ async fn who_is_known_and_who_is_not_get_the_same_answer_for_the_same_work() {
         assert_eq!(seen[0].0, seen[1].0, "{kind}");
     }
     assert_eq!(world.server.tokens().await, before, "a login that failed left a token");
+}
+
+#[test]
+fn every_method_is_among_those_that_are_asked() {
+    let mut known = METHODS.to_vec();
+    // A second word for one that is there.
+    known.push("oidc");
+    known.sort_unstable();
+    let mut built: Vec<&str> = catalog::kinds(Class::Auth).map(|kind| kind.word).collect();
+    built.sort_unstable();
+    assert_eq!(built, known, "say in this file how one logs in with it");
+}
+
+/// A second before, at, and a second after the longest life, by every way to renew; asked for far more than there is.
+#[tokio::test]
+async fn no_login_is_renewed_beyond_the_longest_life_of_its_role() {
+    const FIRST: u64 = 300;
+    const LONGEST: u64 = 600;
+    for renewal in ["renew-self", "renew", "renew-accessor"] {
+        for offset in [-1_i64, 0, 1] {
+            let world = World::new().await;
+            let mut tokens = Vec::new();
+            for kind in METHODS {
+                world.enable(kind, kind).await;
+                world.role(kind, kind, "r", json!({"token_ttl": FIRST, "token_max_ttl": LONGEST})).await.ok();
+                let auth = world.login(kind, kind, "r").await.ok().auth().clone();
+                assert_eq!(auth["lease_duration"], FIRST, "{kind}");
+                tokens.push((kind, auth["client_token"].clone(), auth["accessor"].clone()));
+            }
+            // Who renews for another has not the other's certificate.
+            world.server.put("auth/cert/config", json!({"disable_binding": true})).await.ok();
+            let renewed = async |token: &Value, accessor: &Value| {
+                let body = json!({"increment": "9999h", "token": token, "accessor": accessor});
+                let http = match renewal {
+                    "renew-self" => world.server.with(token.as_str().unwrap()),
+                    _ => world.server.http.clone(),
+                };
+                http.put(&format!("auth/token/{renewal}"), body).await
+            };
+            world.server.clock().advance(FIRST - 1);
+            for (kind, token, accessor) in &tokens {
+                let left = renewed(token, accessor).await.ok().auth()["lease_duration"].as_u64().unwrap();
+                assert!(left <= LONGEST - (FIRST - 1), "{kind} by {renewal} has {left} left");
+            }
+            world.server.clock().advance((LONGEST - (FIRST - 1)).checked_add_signed(offset).unwrap());
+            for (kind, token, accessor) in &tokens {
+                let answer = renewed(token, accessor).await;
+                let what = format!("{kind} by {renewal}, {offset} s from its end: {answer:?}");
+                match offset < 0 {
+                    true => assert!(answer.auth()["lease_duration"].as_u64().is_none_or(|left| left <= 1), "{what}"),
+                    false => assert!(!answer.succeeded(), "{what}"),
+                }
+            }
+            world.server.clock().advance(2);
+            for (kind, token, _) in &tokens {
+                assert!(!world.server.alive(token.as_str().unwrap()).await, "{kind} by {renewal}, {offset} s");
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -37,7 +37,6 @@ mod kubernetes;
 mod kv;
 mod lease_ends;
 mod limits;
-mod login_methods;
 mod logins;
 mod metrics;
 mod monitor;

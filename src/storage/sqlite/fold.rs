@@ -79,3 +79,57 @@ pub fn pages(connection: &Connection) -> Option<u32> {
     let pages = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1));
     pages.inspect_err(|cause| tracing::warn!(%cause, "the store's log was not folded in")).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use crate::storage::sqlite::Sqlite;
+    use crate::storage::{Batch, Change, Storage};
+
+    /// A page each.
+    fn rows(from: usize, count: usize) -> Batch {
+        let change = |n| (format!("k/{n:06}"), Change::Put(vec![7; 3600]));
+        Batch { expects: Vec::new(), changes: (from..from + count).map(change).collect() }
+    }
+
+    /// What SQLite draws anew each time that the log begins anew.
+    fn salts(path: &Path) -> [u8; 8] {
+        let log = fs::read(format!("{}-wal", path.display())).unwrap();
+        log[16..24].try_into().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_log_is_folded_in_and_begins_anew_while_the_store_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("warifu.db");
+        let storage = Sqlite::open(&path).unwrap();
+        storage.commit(rows(0, 1)).await.unwrap();
+        let before = salts(&path);
+        for n in 0..10 {
+            storage.commit(rows(1 + n * 500, 500)).await.unwrap();
+        }
+        // Nobody but the thread folds anything in here: the writer would only from 64 MiB on.
+        while fs::metadata(&path).unwrap().len() < 16 << 20 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut last = 5001;
+        while salts(&path) == before {
+            storage.commit(rows(last, 1)).await.unwrap();
+            last += 1;
+        }
+        assert!(fs::metadata(format!("{}-wal", path.display())).unwrap().len() < 64 << 20);
+        drop(storage);
+        let again = Sqlite::open(&path).unwrap();
+        let mut found = Vec::new();
+        again
+            .read(&mut |snapshot| {
+                found = snapshot.scan("k/", "", last + 1)?;
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(found.len(), last);
+    }
+}
