@@ -112,11 +112,15 @@ mod tests {
             storage.commit(rows(1 + n * 500, 500)).await.unwrap();
         }
         // Nobody but the thread folds anything in here: the writer would only from 64 MiB on.
-        while fs::metadata(&path).unwrap().len() < 16 << 20 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let folded = async {
+            while fs::metadata(&path).unwrap().len() < 16 << 20 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), folded).await.expect("nobody folds the log");
         let mut last = 5001;
         while salts(&path) == before {
+            assert!(last < 15_000, "the log never begins anew");
             storage.commit(rows(last, 1)).await.unwrap();
             last += 1;
         }
