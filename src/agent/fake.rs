@@ -44,6 +44,8 @@ pub(super) struct State {
     pub logins: Vec<i64>,
     /// Every request: method and path.
     pub seen: Vec<String>,
+    /// How many requests came, also while it is away.
+    pub tried: u64,
     counter: u64,
 }
 
@@ -120,7 +122,11 @@ impl Fake {
         let (token, wrap) = (header("x-vault-token").unwrap_or_default(), header("x-vault-wrap-ttl"));
         let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        let delay = self.state().delay;
+        let delay = {
+            let mut state = self.state();
+            state.tried += 1;
+            state.delay
+        };
         tokio::time::sleep(delay).await;
         if path == "sys/internal/watch" && self.state().push {
             self.wait_for_change(&body).await;

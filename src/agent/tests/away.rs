@@ -38,6 +38,7 @@ async fn an_hour_without_the_server_changes_nothing_for_fifty_agents_and_they_re
     assert!(agents.iter().all(|agent| !agent.task.is_finished()), "no agent ends");
     assert_eq!(state(), before);
     assert_eq!((world.text("commands").lines().count(), world.text("starts").lines().count()), (50, 5));
+    world.settled().await;
     world.state().logins.clear();
     world.state().away = false;
     world.until("all are back", Duration::from_millis(200), || world.state().logins.len() >= 50).await;

@@ -187,6 +187,17 @@ impl World {
         self.until(&format!("the log has {text}"), Duration::from_millis(200), || self.logged().contains(text)).await;
     }
 
+    /// Waits until all have done what they have to do at this moment of the clock: on a busy machine they come after it.
+    async fn settled(&self) {
+        let (mut before, mut still) = (self.state().tried, 0);
+        while still < 10 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let now = self.state().tried;
+            still = if now == before { still + 1 } else { 0 };
+            before = now;
+        }
+    }
+
     /// Gives an agent the time to do what it should not do.
     async fn nothing_more(&self) {
         for _ in 0..20 {
