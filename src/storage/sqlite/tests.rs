@@ -252,31 +252,45 @@ async fn a_failed_commit_is_unknown_and_the_next_one_works() {
     assert!(storage.commit(put("c", b"")).await.is_ok());
 }
 
+/// Work that writes `key`, says when it runs, and goes on when it is told to.
+fn gate(key: &'static str) -> (Work, tokio::sync::mpsc::UnboundedReceiver<()>, std::sync::mpsc::Sender<()>) {
+    let (runs, running) = tokio::sync::mpsc::unbounded_channel();
+    let (go, wait) = std::sync::mpsc::channel();
+    let wait = std::sync::Mutex::new(wait);
+    let f: UpdateFn = Box::new(move |_| {
+        runs.send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+        Ok(put(key, b"1"))
+    });
+    (Work::Update(Vec::new(), f), running, go)
+}
+
 #[tokio::test]
 async fn a_failed_commit_is_unknown_to_its_whole_group() {
     let (_folder, path) = place();
     let storage = Sqlite::open(&path).unwrap();
     storage.commit(put("a", b"1")).await.unwrap();
     let jobs = storage.jobs.clone().unwrap();
-    let (ready, wait) = std::sync::mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(wait);
-    let mut answers = Vec::new();
-    let mut work = vec![Work::Update(
-        Vec::new(),
-        Box::new(move |_| {
-            let _ = wait.lock().unwrap().recv();
-            Ok(put("b", b""))
-        }),
-    )];
+    // A group takes what waits when it begins: the first gate is a group of its own, the second leads all the rest.
+    let (alone, mut alone_runs, alone_goes) = gate("a");
+    let (leader, mut leader_runs, leader_goes) = gate("b");
+    let mut work = vec![leader];
     work.extend((0..10).map(|n| Work::Commit(put(&format!("c{n}"), b""))));
     work.push(Work::Commit(Batch { expects: vec![("a".into(), Expect::Absent)], changes: Vec::new() }));
+    let (answer, before) = oneshot::channel();
+    jobs.send(Job { work: alone, answer }).await.ok().unwrap();
+    alone_runs.recv().await.unwrap();
+    let mut answers = Vec::new();
     for work in work {
         let (answer, answered) = oneshot::channel();
         jobs.send(Job { work, answer }).await.ok().unwrap();
         answers.push(answered);
     }
+    alone_goes.send(()).unwrap();
+    before.await.unwrap().unwrap();
+    leader_runs.recv().await.unwrap();
     storage.told.faults.store(1, Ordering::SeqCst);
-    ready.send(()).unwrap();
+    leader_goes.send(()).unwrap();
     for answer in answers {
         assert!(matches!(answer.await.unwrap(), Err(Error::Unknown)));
     }
