@@ -10,7 +10,10 @@
 //!    position or later ones.
 //! 3. A reader offers a row by compare-and-swap with the place that it saw, and only if nothing of that place was changed
 //!    after its snapshot: a forgotten row never comes back.
+//!
+//! A place holds a few rows, so that those which are asked for in turn are seldom in each other's way.
 
+use std::hash::Hasher;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
@@ -21,17 +24,28 @@ use crate::base::limits;
 /// A row, or that there is none, as one snapshot had it.
 struct Entry {
     key: Box<str>,
+    hash: u64,
     row: Option<Row>,
     /// The snapshot's position.
     seen_at: Version,
 }
 
+/// Rows of one place.
+const WAYS: usize = 4;
+
 /// One place. Its address is its generation.
 #[derive(Default)]
-pub struct Place {
+struct Place {
     /// The last published change of a key that falls here.
     changed: Version,
-    entry: Option<Arc<Entry>>,
+    /// The newest first.
+    entries: [Option<Arc<Entry>>; WAYS],
+}
+
+/// A place as a reader saw it, before he looked into the file.
+pub struct Seen {
+    place: Guard<Arc<Place>>,
+    hash: u64,
 }
 
 /// The places.
@@ -42,53 +56,62 @@ pub struct Rows {
 impl Rows {
     /// With nothing in it.
     pub fn new() -> Self {
-        Self { places: (0..limits::ROW_CACHE).map(|_| ArcSwap::default()).collect() }
+        Self { places: (0..limits::ROW_CACHE / WAYS).map(|_| ArcSwap::default()).collect() }
     }
 
     /// What this key's place holds now.
-    pub fn seen(&self, key: &str) -> Guard<Arc<Place>> {
-        self.place(key).load()
+    pub fn seen(&self, key: &str) -> Seen {
+        let hash = hash(key);
+        Seen { place: self.place(hash).load(), hash }
     }
 
     /// The row of this key in a snapshot of this position, if that is known. The position must have been published.
-    pub fn find<'a>(seen: &'a Guard<Arc<Place>>, key: &str, position: Version) -> Option<&'a Option<Row>> {
-        let entry = seen.entry.as_ref()?;
-        (*entry.key == *key && entry.seen_at <= position).then_some(&entry.row)
+    pub fn find<'a>(seen: &'a Seen, key: &str, position: Version) -> Option<&'a Option<Row>> {
+        let mut entries = seen.place.entries.iter().flatten();
+        let entry = entries.find(|entry| entry.hash == seen.hash && *entry.key == *key)?;
+        (entry.seen_at <= position).then_some(&entry.row)
     }
 
     /// Keeps a row that a snapshot of this position had, unless its place changed since it was seen.
-    pub fn offer(&self, seen: &Guard<Arc<Place>>, key: &str, row: Option<&Row>, position: Version) {
+    pub fn offer(&self, seen: &Seen, key: &str, row: Option<&Row>, position: Version) {
         let bytes = key.len() + row.map_or(0, |row| row.value.len());
+        let Seen { place: seen, hash } = seen;
         if bytes > LARGEST || seen.changed > position {
             return;
         }
-        let entry = Some(Arc::new(Entry { key: key.into(), row: row.cloned(), seen_at: position }));
-        self.place(key).compare_and_swap(seen, Arc::new(Place { changed: seen.changed, entry }));
+        let new = Arc::new(Entry { key: key.into(), hash: *hash, row: row.cloned(), seen_at: position });
+        let others = seen.entries.iter().flatten().filter(|entry| *entry.key != *key).cloned();
+        let mut kept = std::iter::once(new).chain(others);
+        let entries = std::array::from_fn(|_| kept.next());
+        self.place(*hash).compare_and_swap(seen, Arc::new(Place { changed: seen.changed, entries }));
     }
 
     /// Forgets the row of this key, which a commit of this position changed, and refuses those that are being read.
     pub fn forget(&self, key: &str, position: Version) {
-        let place = self.place(key);
-        place.rcu(|present| Place {
-            changed: present.changed.max(position),
-            entry: present.entry.as_ref().filter(|entry| *entry.key != *key).cloned(),
+        let place = self.place(hash(key));
+        place.rcu(|present| {
+            let mut kept = present.entries.iter().flatten().filter(|entry| *entry.key != *key).cloned();
+            Place { changed: present.changed.max(position), entries: std::array::from_fn(|_| kept.next()) }
         });
     }
 
     /// Forgets everything, and refuses all rows that were read before this position.
     pub fn clear(&self, position: Version) {
         for place in &self.places {
-            place.store(Arc::new(Place { changed: position, entry: None }));
+            place.store(Arc::new(Place { changed: position, ..Place::default() }));
         }
     }
 
-    fn place(&self, key: &str) -> &ArcSwap<Place> {
-        // The last name of a stored key depends on all before it, and is as good as random.
-        let hash = key.bytes().rev().take(16).fold(0usize, |hash, byte| {
-            hash.wrapping_mul(0x0100_0000_01b3).wrapping_add(usize::from(byte)).rotate_left(7)
-        });
-        &self.places[hash % self.places.len()]
+    fn place(&self, hash: u64) -> &ArcSwap<Place> {
+        &self.places[usize::try_from(hash >> 32).unwrap_or_default() % self.places.len()]
     }
+}
+
+/// Of the whole key: many end with the same number.
+fn hash(key: &str) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write(key.as_bytes());
+    hasher.finish()
 }
 
 /// Bytes of the largest key and row that are kept.
@@ -148,13 +171,41 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_one_place_stay_beside_each_other_until_it_is_full() {
+        let rows = Rows { places: Box::new([ArcSwap::default()]) };
+        let keys: Vec<String> = (0..=WAYS).map(|n| format!("key/{n}")).collect();
+        for key in &keys[..WAYS] {
+            rows.offer(&rows.seen(key), key, Some(&row(1)), 1);
+            rows.offer(&rows.seen(key), key, Some(&row(3)), 5);
+        }
+        for key in &keys[..WAYS] {
+            assert_eq!(found(&rows, key, 5), Some(Some(3)), "{key}");
+        }
+        rows.offer(&rows.seen(&keys[WAYS]), &keys[WAYS], None, 5);
+        assert_eq!(found(&rows, &keys[WAYS], 5), Some(None));
+        assert_eq!(found(&rows, &keys[0], 5), None, "the oldest made room");
+        rows.forget(&keys[2], 6);
+        let left: Vec<&String> = keys.iter().filter(|key| found(&rows, key, 6).is_some()).collect();
+        assert_eq!(left, [&keys[1], &keys[3], &keys[4]]);
+    }
+
+    #[test]
+    fn keys_that_end_alike_have_places_of_their_own() {
+        let rows = Rows::new();
+        let keys: Vec<String> = (0..1000).map(|n| format!("v/secret-{n}/!0000000000000000001")).collect();
+        keys.iter().for_each(|key| rows.offer(&rows.seen(key), key, Some(&row(1)), 1));
+        let kept = keys.iter().filter(|key| found(&rows, key, 1).is_some()).count();
+        assert!(kept > 990, "{kept}");
+    }
+
+    #[test]
     fn it_has_an_end() {
         let rows = Rows::new();
         for n in 0..limits::ROW_CACHE * 2 {
             let key = format!("key/{n:08}");
             rows.offer(&rows.seen(&key), &key, Some(&row(1)), 1);
         }
-        let kept = rows.places.iter().filter(|place| place.load().entry.is_some()).count();
+        let kept: usize = rows.places.iter().map(|place| place.load().entries.iter().flatten().count()).sum();
         assert!(kept > limits::ROW_CACHE / 4 && kept <= limits::ROW_CACHE, "{kept}");
         let large = Row { version: 1, value: vec![0; LARGEST] };
         rows.offer(&rows.seen("large"), "large", Some(&large), 1);
