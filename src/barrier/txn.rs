@@ -91,6 +91,11 @@ impl Txn {
         self.changes.insert(self.view.absolute(key), None);
     }
 
+    /// Fails the commit unless the key has the version that was seen.
+    pub fn expect_version(&mut self, key: &Key, version: Version) {
+        self.expects.entry(self.view.absolute(key)).or_insert(Expect::Version(version));
+    }
+
     /// Fails the commit unless the key exists.
     pub fn expect_present(&mut self, key: &Key) {
         self.expects.entry(self.view.absolute(key)).or_insert(Expect::Present);

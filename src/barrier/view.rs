@@ -120,6 +120,19 @@ impl View {
         })
     }
 
+    /// One step of listing the names directly below a key, in the order of storage, folders with their slash; and where the
+    /// next begins, none at the end.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub fn names_step(&self, folder: &Key, from: &Cursor) -> Result<(Vec<String>, Option<Cursor>)> {
+        self.read(|r| {
+            let place = names::seal_below(r.keys, r.prefix, folder)?;
+            let (found, last) = r.names(&place, &from.0)?;
+            Ok((found, last.map(Cursor)))
+        })
+    }
+
     /// A transaction that starts empty.
     pub fn txn(&self) -> Txn {
         Txn::new(self.clone(), self.guard.clone())
@@ -173,7 +186,7 @@ impl Reading<'_> {
     /// As [`Reading::get`].
     pub fn version(&self, key: &Key) -> Result<Option<Version>> {
         let place = names::seal_below(self.keys, self.prefix, key)?;
-        Ok(self.snapshot.get(&place)?.map(|row| row.version))
+        self.snapshot.version(&place)
     }
 
     /// The names directly below a key, sorted, folders with their slash.
@@ -182,24 +195,31 @@ impl Reading<'_> {
     /// As [`Reading::get`].
     pub fn list(&self, folder: &Key) -> Result<Vec<String>> {
         let place = names::seal_below(self.keys, self.prefix, folder)?;
-        let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
         let mut names = Vec::new();
-        let mut after = String::new();
-        loop {
-            let page = self.snapshot.children(&prefix, &after, crate::base::limits::BATCH_KEYS)?;
-            let Some(last) = page.last() else { break };
-            after.clone_from(last);
-            for stored in &page {
-                let (bare, slash) = stored.strip_suffix('/').map_or((stored.as_str(), ""), |bare| (bare, "/"));
-                // What does not open was put there by someone without our keys.
-                if let Some(mut name) = names::open_segment(self.keys, &place, bare) {
-                    name.push_str(slash);
-                    names.push(name);
-                }
-            }
+        let mut after = Some(String::new());
+        while let Some(from) = after.take() {
+            let (found, last) = self.names(&place, &from)?;
+            names.extend(found);
+            after = last;
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// The next names directly below a stored key, in the order of storage, and the last of them as it is stored.
+    fn names(&self, place: &str, after: &str) -> Result<(Vec<String>, Option<String>)> {
+        let prefix = if place.is_empty() { String::new() } else { format!("{place}/") };
+        let page = self.snapshot.children(&prefix, after, crate::base::limits::BATCH_KEYS)?;
+        let mut names = Vec::with_capacity(page.len());
+        for stored in &page {
+            let (bare, slash) = stored.strip_suffix('/').map_or((stored.as_str(), ""), |bare| (bare, "/"));
+            // What does not open was put there by someone without our keys.
+            if let Some(mut name) = names::open_segment(self.keys, place, bare) {
+                name.push_str(slash);
+                names.push(name);
+            }
+        }
+        Ok((names, page.into_iter().last()))
     }
 
     /// The first rows below a key in the order of storage, which is that of time for ordered segments; keys are as
@@ -217,11 +237,25 @@ impl Reading<'_> {
     /// # Errors
     /// As [`Reading::get`].
     pub fn after<T: DeserializeOwned>(&self, folder: &Key, after: &Key, limit: usize) -> Result<Vec<(Key, T)>> {
+        let rows = self.versions_after(folder, after, limit)?;
+        Ok(rows.into_iter().map(|(key, _, value)| (key, value)).collect())
+    }
+
+    /// As [`Reading::after`], each with its version.
+    ///
+    /// # Errors
+    /// As [`Reading::get`].
+    pub fn versions_after<T: DeserializeOwned>(
+        &self,
+        folder: &Key,
+        after: &Key,
+        limit: usize,
+    ) -> Result<Vec<(Key, Version, T)>> {
         let (place, prefix, rows) = self.rows_after(folder, after, limit)?;
         let mut found = Vec::with_capacity(rows.len());
         for (stored, row) in rows {
             let Some(key) = names::open_below(self.keys, &place, &stored[prefix..]) else { continue };
-            found.push((key, decode(&envelope::open(self.keys, &stored, &row.value)?)?));
+            found.push((key, row.version, decode(&envelope::open(self.keys, &stored, &row.value)?)?));
         }
         Ok(found)
     }

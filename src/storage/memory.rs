@@ -119,6 +119,10 @@ impl Snapshot for State {
         Ok(self.tree.get(key).cloned())
     }
 
+    fn version(&self, key: &str) -> Result<Option<Version>> {
+        Ok(self.tree.get(key).map(|row| row.version))
+    }
+
     fn scan(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Row)>> {
         let (from, inclusive) = if after < prefix { (prefix, true) } else { (after, after.is_empty()) };
         let rows = self.tree.seek(from, inclusive).take_while(|(key, _)| key.starts_with(prefix));

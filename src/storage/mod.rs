@@ -69,6 +69,12 @@ pub trait Snapshot {
     /// [`crate::base::Error::Internal`] when the store cannot be read.
     fn get(&self, key: &str) -> Result<Option<Row>>;
 
+    /// The version of this key's row, for who has what it holds already.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    fn version(&self, key: &str) -> Result<Option<Version>>;
+
     /// Rows whose keys begin with `prefix` and come after `after` (bytewise; a whole key, or empty for the first), at
     /// most `limit`, in order.
     ///

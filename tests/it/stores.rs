@@ -218,6 +218,10 @@ impl Snapshot for CountingSnapshot<'_> {
         self.1.fetch_add(1, Ordering::SeqCst);
         self.0.get(key)
     }
+    fn version(&self, key: &str) -> Result<Option<Version>> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.version(key)
+    }
     fn scan(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Row)>> {
         self.0.scan(prefix, after, limit).map(|rows| self.count(rows))
     }

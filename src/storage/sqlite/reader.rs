@@ -153,6 +153,23 @@ impl<'a> View<'a> {
         connection.ok_or_else(|| Error::internal("no connection"))
     }
 
+    /// What is wanted of a row, at hand or from the file.
+    fn found<R>(&self, key: &str, take: impl Fn(&Row) -> R) -> Result<Option<R>> {
+        if !self.at_hand.get() {
+            return Ok(self.look_up(key)?.as_ref().map(take));
+        }
+        let seen = self.pool.told.rows.seen(key);
+        if let Some(row) = Rows::find(&seen, key, self.position.get()) {
+            self.given.set(true);
+            return Ok(row.as_ref().map(take));
+        }
+        let row = self.look_up(key)?;
+        if self.at_hand.get() {
+            self.pool.told.rows.offer(&seen, key, row.as_ref(), self.position.get());
+        }
+        Ok(row.as_ref().map(take))
+    }
+
     fn look_up(&self, key: &str) -> Result<Option<Row>> {
         let mut statement = prepare(self.file()?, "SELECT version, value FROM entries WHERE key = ?1")?;
         statement
@@ -164,19 +181,11 @@ impl<'a> View<'a> {
 
 impl Snapshot for View<'_> {
     fn get(&self, key: &str) -> Result<Option<Row>> {
-        if self.at_hand.get() {
-            let seen = self.pool.told.rows.seen(key);
-            if let Some(row) = Rows::find(&seen, key, self.position.get()) {
-                self.given.set(true);
-                return Ok(row.clone());
-            }
-            let row = self.look_up(key)?;
-            if self.at_hand.get() {
-                self.pool.told.rows.offer(&seen, key, row.as_ref(), self.position.get());
-            }
-            return Ok(row);
-        }
-        self.look_up(key)
+        self.found(key, Row::clone)
+    }
+
+    fn version(&self, key: &str) -> Result<Option<Version>> {
+        self.found(key, |row| row.version)
     }
 
     fn scan(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<(String, Row)>> {
