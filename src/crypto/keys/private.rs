@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use aws_lc_rs::encoding::{AsDer, EcPrivateKeyRfc5915Der, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{self as lc, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
-use der::asn1::{AnyRef, ObjectIdentifier, OctetStringRef};
-use der::{Decode, SliceReader, Tag, Tagged};
+use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef};
+use der::{Decode, Encode, Sequence, SliceReader, Tag, Tagged};
 use spki::AlgorithmIdentifierRef;
 
 use super::kind::{Curve, Hash, KeyKind};
@@ -27,7 +27,7 @@ pub struct PrivateKey {
 }
 
 enum Pair {
-    Ec(EcdsaKeyPair),
+    Ec(Curve, EcdsaKeyPair),
     Rsa(RsaKeyPair),
     Ed25519(Ed25519KeyPair),
 }
@@ -40,7 +40,9 @@ impl PrivateKey {
     pub fn generate(kind: KeyKind) -> Result<Self> {
         let failed = |_| Error::Primitive("key generation");
         let pair = match kind {
-            KeyKind::Ec(curve) => Pair::Ec(EcdsaKeyPair::generate(signing(curve, own_hash(curve))?).map_err(failed)?),
+            KeyKind::Ec(curve) => {
+                Pair::Ec(curve, EcdsaKeyPair::generate(signing(curve, own_hash(curve))?).map_err(failed)?)
+            }
             KeyKind::Ed25519 => Pair::Ed25519(Ed25519KeyPair::generate().map_err(failed)?),
             KeyKind::Rsa(bits) => {
                 let size = match bits {
@@ -122,13 +124,12 @@ impl PrivateKey {
         let failed = |_| Error::Primitive("signing");
         let rng = SystemRandom::new();
         match (&self.pair, algorithm) {
-            (Pair::Ec(pair), SignatureAlgorithm::Ecdsa(hash)) => {
-                let KeyKind::Ec(curve) = self.kind() else { return Err(Error::Primitive("signing")) };
-                if hash == own_hash(curve) {
+            (Pair::Ec(curve, pair), SignatureAlgorithm::Ecdsa(hash)) => {
+                if hash == own_hash(*curve) {
                     return Ok(pair.sign(&rng, message).map_err(failed)?.as_ref().to_vec());
                 }
                 // A pair is bound to a digest; for another one it is made again.
-                let wanted = signing(curve, hash)?;
+                let wanted = signing(*curve, hash)?;
                 let pkcs8 = self.pkcs8()?;
                 let pair = EcdsaKeyPair::from_private_key_der(wanted, pkcs8.reveal())
                     .map_err(|_| Error::Primitive("signing"))?;
@@ -150,7 +151,7 @@ impl PrivateKey {
     pub fn pkcs8(&self) -> Result<Secret<Vec<u8>>> {
         let refused = |_| Error::Primitive("encoding a private key");
         let der = match &self.pair {
-            Pair::Ec(pair) => pair.to_pkcs8v1().map_err(refused)?.as_ref().to_vec(),
+            Pair::Ec(_, pair) => pair.to_pkcs8v1().map_err(refused)?.as_ref().to_vec(),
             Pair::Ed25519(pair) => pair.to_pkcs8v1().map_err(refused)?.as_ref().to_vec(),
             Pair::Rsa(pair) => AsDer::<Pkcs8V1Der<'static>>::as_der(pair).map_err(refused)?.as_ref().to_vec(),
         };
@@ -164,11 +165,7 @@ impl PrivateKey {
     /// `Primitive` if aws-lc refuses.
     pub fn traditional(&self) -> Result<(Label, Secret<Vec<u8>>)> {
         match &self.pair {
-            Pair::Ec(pair) => {
-                let der = AsDer::<EcPrivateKeyRfc5915Der<'static>>::as_der(&pair.private_key())
-                    .map_err(|_| Error::Primitive("encoding a private key"))?;
-                Ok((Label::Sec1, Secret::new(der.as_ref().to_vec())))
-            }
+            Pair::Ec(curve, pair) => Ok((Label::Sec1, sec1(pair, *curve, self.public.bits())?)),
             Pair::Rsa(_) => {
                 let pkcs8 = self.pkcs8()?;
                 let info = Pkcs8::from_der(pkcs8.reveal()).map_err(|_| Error::Primitive("encoding a private key"))?;
@@ -206,17 +203,20 @@ impl PrivateKey {
 
     fn with_ec(curve: Curve, der: &[u8]) -> Option<Result<Self>> {
         let algorithm = signing(curve, own_hash(curve)).ok()?;
-        EcdsaKeyPair::from_private_key_der(algorithm, der).ok().map(|pair| Self::with(Pair::Ec(pair)))
+        EcdsaKeyPair::from_private_key_der(algorithm, der).ok().map(|pair| Self::with(Pair::Ec(curve, pair)))
     }
 
     fn with(pair: Pair) -> Result<Self> {
-        let spki: std::result::Result<PublicKeyX509Der<'static>, _> = match &pair {
-            Pair::Ec(pair) => pair.public_key().as_der(),
-            Pair::Rsa(pair) => pair.public_key().as_der(),
-            Pair::Ed25519(pair) => pair.public_key().as_der(),
+        let refused = |_| Error::Primitive("encoding a public key");
+        let public = match &pair {
+            Pair::Ec(curve, pair) => PublicKey::of_pair(KeyKind::Ec(*curve), pair.public_key().as_ref())?,
+            Pair::Ed25519(pair) => PublicKey::of_pair(KeyKind::Ed25519, pair.public_key().as_ref())?,
+            Pair::Rsa(pair) => {
+                let spki: PublicKeyX509Der<'static> = pair.public_key().as_der().map_err(refused)?;
+                PublicKey::from_spki(spki.as_ref())?
+            }
         };
-        let spki = spki.map_err(|_| Error::Primitive("encoding a public key"))?;
-        Ok(Self { public: PublicKey::from_spki(spki.as_ref())?, pair })
+        Ok(Self { public, pair })
     }
 }
 
@@ -258,6 +258,30 @@ fn signing(curve: Curve, hash: Hash) -> Result<&'static lc::EcdsaSigningAlgorith
             return Err(Error::unsupported(format!("a signature of {hash} bits by a key on P-{curve}")));
         }
     })
+}
+
+/// ECPrivateKey (RFC 5915). The point is at hand: aws-lc would work it out again from the number.
+fn sec1(pair: &EcdsaKeyPair, curve: Curve, point: &[u8]) -> Result<Secret<Vec<u8>>> {
+    let refused = |_| Error::Primitive("encoding a private key");
+    let number: EcPrivateKeyBin<'static> =
+        pair.private_key().as_be_bytes().map_err(|_| Error::Primitive("encoding a private key"))?;
+    let key = EcPrivateKey {
+        version: 1,
+        number: OctetStringRef::new(number.as_ref()).map_err(refused)?,
+        curve: curve.oid(),
+        point: BitStringRef::from_bytes(point).map_err(refused)?,
+    };
+    Ok(Secret::new(key.to_der().map_err(refused)?))
+}
+
+#[derive(Sequence)]
+struct EcPrivateKey<'a> {
+    version: u8,
+    number: &'a OctetStringRef,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    curve: ObjectIdentifier,
+    #[asn1(context_specific = "1", tag_mode = "EXPLICIT")]
+    point: BitStringRef<'a>,
 }
 
 const fn pkcs1(hash: Hash) -> &'static dyn lc::RsaEncoding {
@@ -309,6 +333,7 @@ mod tests {
     use std::io::Write;
     use std::process::{Command, Stdio};
 
+    use aws_lc_rs::encoding::EcPrivateKeyRfc5915Der;
     use proptest::prelude::*;
 
     use super::*;
@@ -372,6 +397,11 @@ mod tests {
                 assert_eq!(read.pkcs8().unwrap().reveal(), key.pkcs8().unwrap().reveal());
             }
             let (_, der) = key.traditional().unwrap();
+            assert_eq!(PublicKey::from_spki(key.public().spki()).unwrap(), *key.public());
+            if let Pair::Ec(_, pair) = &key.pair {
+                let theirs: EcPrivateKeyRfc5915Der<'static> = pair.private_key().as_der().unwrap();
+                assert_eq!(der.reveal(), theirs.as_ref());
+            }
             assert_eq!(PrivateKey::from_der(der.reveal()).unwrap().public(), key.public());
             assert_eq!(PublicKey::from_pem(&public).unwrap(), *key.public());
         }

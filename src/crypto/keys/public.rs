@@ -1,10 +1,10 @@
 //! Public keys as SubjectPublicKeyInfo, and the verification of signatures by them.
 
 use aws_lc_rs::signature as lc;
-use der::asn1::{ObjectIdentifier, UintRef};
-use der::{Decode, Sequence};
+use der::asn1::{BitStringRef, ObjectIdentifier, UintRef};
+use der::{Decode, Encode, Sequence};
 use sha1::{Digest, Sha1};
-use spki::SubjectPublicKeyInfoRef;
+use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo, SubjectPublicKeyInfoRef};
 
 use super::kind::{Curve, Hash, KeyKind, RSA_BITS_MAX, RSA_BITS_MIN};
 use super::signature::SignatureAlgorithm;
@@ -59,6 +59,21 @@ impl PublicKey {
         }
         lc::ParsedPublicKey::new(any_verifier(kind), bits).map_err(|_| malformed())?;
         Ok(Self { kind, spki: der.to_vec(), bits: bits.to_vec() })
+    }
+
+    /// The public half of a pair that aws-lc made or took in: `bits` are its own words, and not checked again.
+    pub(super) fn of_pair(kind: KeyKind, bits: &[u8]) -> Result<Self> {
+        let refused = |_| Error::Primitive("encoding a public key");
+        let (oid, curve) = match kind {
+            KeyKind::Ec(curve) => (EC, Some(curve.oid())),
+            KeyKind::Ed25519 => (ED25519, None),
+            KeyKind::Rsa(_) => return Err(Error::Primitive("encoding a public key")),
+        };
+        let info = SubjectPublicKeyInfo {
+            algorithm: AlgorithmIdentifier { oid, parameters: curve },
+            subject_public_key: BitStringRef::from_bytes(bits).map_err(refused)?,
+        };
+        Ok(Self { kind, spki: info.to_der().map_err(refused)?, bits: bits.to_vec() })
     }
 
     /// Reads a `PUBLIC KEY` block.
