@@ -12,11 +12,16 @@ use crate::base::{Error, Path, Result};
 
 /// So long between two turns.
 const PAUSE: Duration = Duration::from_millis(500);
+/// After turns that took long, so many times as long: the work of engines gets a fifth of the time, and requests the rest.
+const REST: u32 = 4;
+/// And no longer than that: what took long may have been another server.
+const REST_MOST: Duration = Duration::from_secs(2);
 
 /// Runs until the vault is sealed or dropped.
 pub async fn tend(vault: Weak<Vault>) {
     loop {
         let Some(strong) = vault.upgrade().filter(|v| !v.stopped()) else { return };
+        let begun = strong.clock.monotonic();
         if strong.leading.load(Ordering::SeqCst)
             && let Err(error) = strong.tend_once().await
             && !matches!(error, Error::Sealed)
@@ -25,7 +30,8 @@ pub async fn tend(vault: Weak<Vault>) {
         }
         let clock = strong.clock.clone();
         drop(strong);
-        clock.sleep(PAUSE).await;
+        let took = clock.monotonic().saturating_sub(begun);
+        clock.sleep((took * REST).clamp(PAUSE, REST_MOST)).await;
     }
 }
 

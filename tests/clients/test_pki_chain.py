@@ -3,7 +3,7 @@
 import unittest
 
 from harness import Server
-from pki import OPENSSL, Hierarchy, serial
+from pki import OPENSSL, Hierarchy, run, serial
 
 KINDS = {
     "p256": {"key_type": "ec", "key_bits": 256},
@@ -58,6 +58,38 @@ class Chain(unittest.TestCase):
         self.assertIn("unable to get certificate CRL", made.verify(leaf.certificate, code=2, lists=other.lists()))
         one = made.write("one.crl", made.fetch(f"{made.mounts['issuing']}/crl/pem"))
         self.assertIn("unable to get certificate CRL", made.verify(leaf.certificate, code=2, lists=one))
+
+    def test_a_delta_list_tells_what_the_complete_one_does_not_know_yet(self):
+        made = self.hierarchy("p256")
+        for level in made.LEVELS:
+            at = f"{made.base}/{made.mounts[level]}"
+            self.server.must("POST", f"{made.mounts[level]}/config/crl", {"auto_rebuild": True, "enable_delta": True})
+            self.server.must("POST", f"{made.mounts[level]}/config/urls", {"delta_crl_distribution_points": f"{at}/crl/delta"})
+        good, early, late = (made.issue("web", name, common_name=f"{name}.a.test") for name in ["good", "early", "late"])
+        made.revoke(early.serial)
+        for level in made.LEVELS:
+            self.server.must("GET", f"{made.mounts[level]}/crl/rotate")
+        made.revoke(late.serial)
+
+        def verify(leaf, *more, deltas, code=0):
+            kinds = ["crl/pem", "crl/delta/pem"] if deltas else ["crl/pem"]
+            lists = [made.fetch(f"{made.mounts[level]}/{kind}").decode().strip() for level in made.LEVELS for kind in kinds]
+            file = made.write("both.crl", "\n".join(lists))
+            return run(OPENSSL, "verify", "-x509_strict", "-crl_check_all", *more, "-CRLfile", file, "-CAfile",
+                       made.files["root"], "-untrusted", made.between, leaf.certificate, code=code)
+
+        with_deltas = ["-extended_crl", "-use_deltas"]
+        # The complete list does not know the late one; a delta list alone is of no use to who does not ask for it.
+        verify(late, deltas=False)
+        verify(late, deltas=True)
+        verify(late, *with_deltas, deltas=False)
+        self.assertIn("certificate revoked", verify(late, *with_deltas, deltas=True, code=2))
+        self.assertIn("certificate revoked", verify(early, *with_deltas, deltas=True, code=2))
+        verify(good, *with_deltas, deltas=True)
+        # The next complete list says it all.
+        self.server.must("GET", f"{made.mounts['issuing']}/crl/rotate")
+        self.assertIn("certificate revoked", verify(late, deltas=False, code=2))
+        verify(good, *with_deltas, deltas=True)
 
 
 if __name__ == "__main__":

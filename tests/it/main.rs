@@ -48,6 +48,7 @@ mod pki_consul;
 mod pki_engine;
 mod pki_imports;
 mod pki_ocsp;
+mod pki_reads;
 mod pki_requests;
 mod policies;
 mod policy_code;

@@ -35,6 +35,8 @@ pub struct Authority {
     pub key_id: Vec<u8>,
     /// What certificates say of it: who signed, and where the world finds things.
     pub extensions: Vec<Extension>,
+    /// What its complete lists say of its delta lists.
+    pub freshest: Option<Extension>,
 }
 
 impl Authority {
@@ -49,7 +51,8 @@ impl Authority {
             None => certificate.public_key()?.key_id().to_vec(),
         };
         let extensions = certify::issuer_extensions(&key_id, urls)?;
-        Ok(Self { issuer, certificate, key, key_id, extensions })
+        let freshest = certify::freshest(urls)?;
+        Ok(Self { issuer, certificate, key, key_id, extensions, freshest })
     }
 
     /// How its lists and its answers to OCSP are signed.

@@ -1,8 +1,4 @@
-//! Signing, off the threads that answer requests: burns a core, so that only as many run as there are.
-
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
+//! Signing: from what was admitted to a certificate.
 
 use super::admission::{Admitted, LeafKey};
 use super::authority::Authority;
@@ -10,42 +6,6 @@ use super::issuer::Urls;
 use crate::base::{Error, Result, Rng, Secret};
 use crate::crypto::x509::{self, Certificate, CertificateSpec, Extension, extension};
 use crate::crypto::{Hash, KeyKind, PrivateKey, SignatureAlgorithm};
-
-/// The places at work. RSA has its own, so that a queue of slow keys does not hold up the quick ones.
-#[derive(Clone)]
-pub struct Workers {
-    rsa: Arc<Semaphore>,
-    quick: Arc<Semaphore>,
-}
-
-impl Workers {
-    /// As many of each as the machine has cores.
-    pub fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { rsa: Arc::new(Semaphore::new(cores)), quick: Arc::new(Semaphore::new(cores)) }
-    }
-
-    /// Runs what works with keys of this kind.
-    ///
-    /// # Errors
-    /// What the work answers.
-    pub async fn run<R: Send + 'static>(
-        &self,
-        kind: KeyKind,
-        work: impl FnOnce() -> Result<R> + Send + 'static,
-    ) -> Result<R> {
-        let places = match kind {
-            KeyKind::Rsa(_) => &self.rsa,
-            KeyKind::Ec(_) | KeyKind::Ed25519 => &self.quick,
-        };
-        let place = places.clone().acquire_owned().await.map_err(|_| Error::Sealed)?;
-        let done = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            work()
-        });
-        done.await.map_err(|_| Error::internal("work with a key was cut off"))?
-    }
-}
 
 /// How a signature is wished for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,7 +92,17 @@ pub fn address_extensions(urls: &Urls) -> Result<Vec<Extension>> {
     if !urls.crl_distribution_points.is_empty() {
         found.push(extension::crl_distribution_points(&urls.crl_distribution_points)?);
     }
+    found.extend(freshest(urls)?);
     Ok(found)
+}
+
+/// Where the delta lists are: certificates say it, and so do complete lists.
+///
+/// # Errors
+/// [`Error::Invalid`] for an address that is not ASCII.
+pub fn freshest(urls: &Urls) -> Result<Option<Extension>> {
+    let deltas = &urls.delta_crl_distribution_points;
+    Ok((!deltas.is_empty()).then(|| extension::freshest_crl(deltas)).transpose()?)
 }
 
 /// The PEM of a key as the API gives it out.
@@ -141,40 +111,4 @@ pub fn address_extensions(urls: &Urls) -> Result<Vec<Extension>> {
 /// As for [`PrivateKey::pkcs8_pem`].
 pub fn key_pem(key: &PrivateKey, pkcs8: bool) -> Result<Secret<String>> {
     Ok(if pkcs8 { key.pkcs8_pem()? } else { key.traditional_pem()? })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::{Mutex, mpsc};
-
-    use super::*;
-    use crate::crypto::Curve;
-
-    #[tokio::test]
-    async fn a_queue_of_slow_keys_holds_up_no_quick_ones() {
-        let workers = Workers::new();
-        let (release, held) = mpsc::channel::<()>();
-        let held = Arc::new(Mutex::new(held));
-        let places = workers.rsa.available_permits();
-        let slow = (0..places * 3).map(|_| {
-            let (workers, held) = (workers.clone(), held.clone());
-            tokio::spawn(async move {
-                let until_released = move || {
-                    held.lock().unwrap().recv().unwrap_err();
-                    Ok(())
-                };
-                workers.run(KeyKind::Rsa(4096), until_released).await
-            })
-        });
-        let slow: Vec<_> = slow.collect();
-        for _ in 0..50 {
-            workers.run(KeyKind::Ec(Curve::P256), || Ok(())).await.unwrap();
-        }
-        assert_eq!(workers.rsa.available_permits(), 0);
-        assert!(slow.iter().all(|one| !one.is_finished()));
-        drop(release);
-        for one in slow {
-            one.await.unwrap().unwrap();
-        }
-    }
 }

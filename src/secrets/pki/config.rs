@@ -14,6 +14,8 @@ params! {
         issuing_certificates: Option<Vec<String>>,
         /// Where its lists are.
         crl_distribution_points: Option<Vec<String>>,
+        /// Where its delta lists are.
+        delta_crl_distribution_points: Option<Vec<String>>,
         /// Where its OCSP responders are.
         ocsp_servers: Option<Vec<String>>,
         /// Whether templates in them are filled in.
@@ -64,14 +66,16 @@ pub fn changed_urls(mut urls: Urls, p: UrlParams) -> Result<Urls> {
     if let Some(value) = p.crl_distribution_points {
         urls.crl_distribution_points = value;
     }
+    if let Some(value) = p.delta_crl_distribution_points {
+        urls.delta_crl_distribution_points = value;
+    }
     if let Some(value) = p.ocsp_servers {
         urls.ocsp_servers = value;
     }
     if let Some(value) = p.enable_templating {
         urls.enable_templating = value;
     }
-    let all = urls.issuing_certificates.iter().chain(&urls.crl_distribution_points).chain(&urls.ocsp_servers);
-    for url in all {
+    for url in urls.all() {
         check_url(url)?;
         if !urls.enable_templating && url.contains("{{") {
             return Err(Error::invalid("an address has a template, but enable_templating is false"));
@@ -118,7 +122,11 @@ pub async fn write_cluster(cx: Cx<Pki>, p: ClusterParams) -> Result<Reply> {
 }
 
 pub async fn read_issuers(cx: Cx<Pki>, (): ()) -> Result<Reply> {
-    shown(&cx.get::<IssuersConfig>(&config_key("issuers"))?.unwrap_or_default())
+    shown_issuers(&cx.get::<IssuersConfig>(&config_key("issuers"))?.unwrap_or_default())
+}
+
+fn shown_issuers(config: &IssuersConfig) -> Result<Reply> {
+    shown(&IssuersConfig { modified: None, ..config.clone() })
 }
 
 pub async fn write_issuers(cx: Cx<Pki>, p: IssuersParams) -> Result<Reply> {
@@ -139,8 +147,9 @@ pub async fn write_issuers(cx: Cx<Pki>, p: IssuersParams) -> Result<Reply> {
     if let Some(follows) = p.default_follows_latest_issuer {
         config.default_follows_latest_issuer = follows;
     }
+    config.modified = Some(cx.now());
     txn.put(&key, &config)?;
-    Ok(shown(&config)?.with(txn))
+    Ok(shown_issuers(&config)?.with(txn))
 }
 
 /// `root/replace`: the issuer called `next`, unless another is named, becomes the default.

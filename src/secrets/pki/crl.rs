@@ -8,6 +8,7 @@ mod signed;
 
 use super::Pki;
 use super::issuer::{self, find};
+use super::modified::dated;
 use super::output::trimmed;
 use super::read::{OneIssuer, raw};
 use crate::base::{Error, Json, Result};
@@ -43,11 +44,11 @@ fn as_pem(der: &[u8]) -> Result<String> {
     Ok(trimmed(pem::encode(Label::Crl, der)?))
 }
 
-fn answered(list: Option<List>, in_pem: bool) -> Result<Reply> {
+fn answered(cx: &Cx<Pki>, list: Option<List>, in_pem: bool) -> Result<Reply> {
     let media_type = if in_pem { PEM } else { DER };
-    let Some(List { der, txn }) = list else { return Ok(raw(media_type, None)) };
+    let Some(List { der, made, txn }) = list else { return Ok(raw(media_type, None)) };
     let bytes = if in_pem { as_pem(&der)?.into_bytes() } else { der };
-    let reply = raw(media_type, Some(bytes));
+    let reply = dated(cx, Some(made), raw(media_type, Some(bytes)));
     Ok(match txn {
         Some(txn) => reply.with(txn),
         None => reply,
@@ -55,7 +56,7 @@ fn answered(list: Option<List>, in_pem: bool) -> Result<Reply> {
 }
 
 fn as_json(list: Option<List>, field: &str) -> Result<Reply> {
-    let List { der, txn } = list.ok_or_else(Error::not_found)?;
+    let List { der, txn, .. } = list.ok_or_else(Error::not_found)?;
     let reply = Reply::data([
         (field.to_owned(), Json::from(as_pem(&der)?)),
         ("revocation_time".to_owned(), 0.into()),
@@ -68,16 +69,16 @@ fn as_json(list: Option<List>, field: &str) -> Result<Reply> {
 }
 
 pub async fn der(cx: Cx<Pki>, (): ()) -> Result<Reply> {
-    answered(of_default(&cx, Kind::Full).await?, false)
+    answered(&cx, of_default(&cx, Kind::Full).await?, false)
 }
 pub async fn in_pem(cx: Cx<Pki>, (): ()) -> Result<Reply> {
-    answered(of_default(&cx, Kind::Full).await?, true)
+    answered(&cx, of_default(&cx, Kind::Full).await?, true)
 }
 pub async fn delta_der(cx: Cx<Pki>, (): ()) -> Result<Reply> {
-    answered(of_default(&cx, Kind::Delta).await?, false)
+    answered(&cx, of_default(&cx, Kind::Delta).await?, false)
 }
 pub async fn delta_pem(cx: Cx<Pki>, (): ()) -> Result<Reply> {
-    answered(of_default(&cx, Kind::Delta).await?, true)
+    answered(&cx, of_default(&cx, Kind::Delta).await?, true)
 }
 pub async fn cert_crl(cx: Cx<Pki>, (): ()) -> Result<Reply> {
     as_json(of_default(&cx, Kind::Full).await?, "certificate")
@@ -95,19 +96,19 @@ pub async fn issuer_json(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
     as_json(of_issuer(&cx, &p.issuer_ref, Kind::Full).await?, "crl")
 }
 pub async fn issuer_der(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
-    answered(of_issuer(&cx, &p.issuer_ref, Kind::Full).await?, false)
+    answered(&cx, of_issuer(&cx, &p.issuer_ref, Kind::Full).await?, false)
 }
 pub async fn issuer_pem(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
-    answered(of_issuer(&cx, &p.issuer_ref, Kind::Full).await?, true)
+    answered(&cx, of_issuer(&cx, &p.issuer_ref, Kind::Full).await?, true)
 }
 pub async fn issuer_delta_json(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
     as_json(of_issuer(&cx, &p.issuer_ref, Kind::Delta).await?, "crl")
 }
 pub async fn issuer_delta_der(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
-    answered(of_issuer(&cx, &p.issuer_ref, Kind::Delta).await?, false)
+    answered(&cx, of_issuer(&cx, &p.issuer_ref, Kind::Delta).await?, false)
 }
 pub async fn issuer_delta_pem(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
-    answered(of_issuer(&cx, &p.issuer_ref, Kind::Delta).await?, true)
+    answered(&cx, of_issuer(&cx, &p.issuer_ref, Kind::Delta).await?, true)
 }
 
 pub async fn rotate(cx: Cx<Pki>, (): ()) -> Result<Reply> {

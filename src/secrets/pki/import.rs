@@ -150,7 +150,7 @@ async fn import(cx: &Cx<Pki>, text: Secret<String>, keys_too: bool) -> Result<Re
         }
     }
     if !new.is_empty() || !relinked.is_empty() {
-        issuer::add(&mut txn, cx.view(), new, relinked)?;
+        issuer::add(&mut txn, cx.view(), cx.now(), new, relinked)?;
     }
     let list = |ids: Vec<String>| if ids.is_empty() { Json::Null } else { Json::from(ids) };
     Ok(Reply::data([

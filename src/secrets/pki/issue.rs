@@ -65,12 +65,14 @@ params! {
 }
 
 pub async fn issue(cx: Cx<Pki>, p: Issue) -> Result<Reply> {
-    let role = roles::load(&cx, &p.role)?.filled(&cx.caller.facts)?;
+    let role = roles::load(&cx, &p.role)?;
+    let role = role.filled(&cx.caller.facts)?;
     certificate(&cx, &p.role, &role, Ask::Parameters, p.issuer_ref, &p.asked, &p.format).await
 }
 
 pub async fn sign(cx: Cx<Pki>, p: Sign) -> Result<Reply> {
-    let role = roles::load(&cx, &p.role)?.filled(&cx.caller.facts)?;
+    let role = roles::load(&cx, &p.role)?;
+    let role = role.filled(&cx.caller.facts)?;
     let request = request(p.csr)?;
     certificate(&cx, &p.role, &role, Ask::Request(&request), p.issuer_ref, &p.asked, &p.format).await
 }
@@ -78,7 +80,7 @@ pub async fn sign(cx: Cx<Pki>, p: Sign) -> Result<Reply> {
 pub async fn sign_verbatim(cx: Cx<Pki>, p: Verbatim) -> Result<Reply> {
     let of = match p.role.as_deref() {
         None | Some("") => None,
-        Some(name) => Some(roles::load(&cx, name)?),
+        Some(name) => Some(Role::clone(&*roles::load(&cx, name)?)),
     };
     let mut role = admission::verbatim_role(of, p.key_usage, (p.ext_key_usage, p.ext_key_usage_oids))?;
     if let Some(bits) = p.signature_bits {

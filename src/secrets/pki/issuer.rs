@@ -62,6 +62,9 @@ pub struct IssuersConfig {
     pub default: String,
     /// Whether each new issuer with a key becomes the default.
     pub default_follows_latest_issuer: bool,
+    /// When the set of issuers, their names or their chains changed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modified: Option<Timestamp>,
 }
 
 /// `config/keys`.
@@ -80,6 +83,8 @@ pub struct Urls {
     pub issuing_certificates: Vec<String>,
     /// Its lists.
     pub crl_distribution_points: Vec<String>,
+    /// Its delta lists.
+    pub delta_crl_distribution_points: Vec<String>,
     /// Its OCSP responders.
     pub ocsp_servers: Vec<String>,
     /// Whether `{{issuer_id}}`, `{{cluster_path}}` and `{{cluster_aia_path}}` stand for something in them.
@@ -88,8 +93,14 @@ pub struct Urls {
 
 impl Urls {
     /// Whether none is set.
-    pub const fn is_empty(&self) -> bool {
-        self.issuing_certificates.is_empty() && self.crl_distribution_points.is_empty() && self.ocsp_servers.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.all().next().is_none()
+    }
+
+    /// All addresses.
+    pub fn all(&self) -> impl Iterator<Item = &String> {
+        let lists = self.crl_distribution_points.iter().chain(&self.delta_crl_distribution_points);
+        self.issuing_certificates.iter().chain(lists).chain(&self.ocsp_servers)
     }
 }
 
@@ -322,11 +333,11 @@ pub fn filled(urls: &Urls, cluster: &Cluster, issuer_id: &str) -> Result<Urls> {
     let filled = Urls {
         issuing_certificates: fill(&urls.issuing_certificates),
         crl_distribution_points: fill(&urls.crl_distribution_points),
+        delta_crl_distribution_points: fill(&urls.delta_crl_distribution_points),
         ocsp_servers: fill(&urls.ocsp_servers),
         enable_templating: true,
     };
-    let all = filled.issuing_certificates.iter().chain(&filled.crl_distribution_points).chain(&filled.ocsp_servers);
-    for uri in all {
+    for uri in filled.all() {
         super::config::check_url(uri)?;
     }
     Ok(filled)
@@ -421,7 +432,7 @@ pub fn add_key(txn: &mut Txn, key: &StoredKey) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Invalid`] if a name is taken, or there are too many.
-pub fn add(txn: &mut Txn, view: &View, new: Vec<Issuer>, relinked: Vec<Issuer>) -> Result<()> {
+pub fn add(txn: &mut Txn, view: &View, now: Timestamp, new: Vec<Issuer>, relinked: Vec<Issuer>) -> Result<()> {
     let place = config_key("issuers");
     let mut config: IssuersConfig = txn.get(&place)?.unwrap_or_default();
     for issuer in new.iter().chain(&relinked) {
@@ -431,6 +442,7 @@ pub fn add(txn: &mut Txn, view: &View, new: Vec<Issuer>, relinked: Vec<Issuer>) 
         }
         take_name(txn, What::Issuer, &issuer.name, &issuer.id)?;
     }
+    config.modified = Some(now);
     // Also without a change: two that add at once would each miss the other's certificate in the chains.
     txn.put(&place, &config)?;
     let mut known = all(view)?;

@@ -34,6 +34,8 @@ params! {
         issuing_certificates: Option<Vec<String>>,
         /// Where its lists are.
         crl_distribution_points: Option<Vec<String>>,
+        /// Where its delta lists are.
+        delta_crl_distribution_points: Option<Vec<String>>,
         /// Where its OCSP responders are.
         ocsp_servers: Option<Vec<String>>,
         /// Whether templates in them are filled in.
@@ -146,6 +148,7 @@ fn change(cx: &Cx<Pki>, p: IssuerParams, whole: bool) -> Result<Reply> {
     let urls = UrlParams {
         issuing_certificates: p.issuing_certificates,
         crl_distribution_points: p.crl_distribution_points,
+        delta_crl_distribution_points: p.delta_crl_distribution_points,
         ocsp_servers: p.ocsp_servers,
         enable_templating: p.enable_aia_url_templating,
     };
@@ -153,6 +156,8 @@ fn change(cx: &Cx<Pki>, p: IssuerParams, whole: bool) -> Result<Reply> {
     if new.name != old.name {
         issuer::take_name(&mut txn, What::Issuer, &new.name, &id)?;
         issuer::drop_name(&mut txn, What::Issuer, &old.name);
+        let config: IssuersConfig = txn.get(&config_key("issuers"))?.unwrap_or_default();
+        txn.put(&config_key("issuers"), &IssuersConfig { modified: Some(cx.now()), ..config })?;
     }
     if let Some(references) = p.manual_chain {
         let ids = |reading: &crate::barrier::Reading<'_>| {
@@ -166,7 +171,7 @@ fn change(cx: &Cx<Pki>, p: IssuerParams, whole: bool) -> Result<Reply> {
     if new.manual_chain != old.manual_chain {
         // The set's guard: the chain is made of the others' certificates.
         let config: IssuersConfig = txn.get(&config_key("issuers"))?.unwrap_or_default();
-        txn.put(&config_key("issuers"), &config)?;
+        txn.put(&config_key("issuers"), &IssuersConfig { modified: Some(cx.now()), ..config })?;
         let mut issuers = issuer::all(cx.view())?;
         issuers.retain(|one| one.id != id);
         issuers.push(new.clone());
@@ -194,6 +199,7 @@ fn shown(issuer: &Issuer) -> Map {
             ("ca_chain", Json::from(issuer.chain.clone())),
             ("certificate", issuer.certificate.clone().into()),
             ("crl_distribution_points", issuer.urls.crl_distribution_points.clone().into()),
+            ("delta_crl_distribution_points", issuer.urls.delta_crl_distribution_points.clone().into()),
             ("enable_aia_url_templating", issuer.urls.enable_templating.into()),
             ("issuer_id", issuer.id.clone().into()),
             ("issuer_name", issuer.name.clone().into()),
@@ -244,6 +250,7 @@ pub async fn delete(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
         config.default = String::new();
         warnings.push("deleted the default issuer: there is none until one is set in config/issuers".to_owned());
     }
+    config.modified = Some(cx.now());
     txn.put(&config_key("issuers"), &config)?;
     issuer::drop_name(&mut txn, What::Issuer, &issuer.name);
     txn.delete(&issuer_key(&issuer.id));
@@ -269,7 +276,7 @@ pub async fn delete_all(cx: Cx<Pki>, (): ()) -> Result<Reply> {
     let mut txn = cx.txn();
     txn.get::<IssuersConfig>(&config_key("issuers"))?;
     txn.get::<KeysConfig>(&config_key("keys"))?;
-    txn.put(&config_key("issuers"), &IssuersConfig::default())?;
+    txn.put(&config_key("issuers"), &IssuersConfig { modified: Some(cx.now()), ..IssuersConfig::default() })?;
     txn.put(&config_key("keys"), &KeysConfig::default())?;
     for issuer in issuer::all(cx.view())? {
         issuer::drop_name(&mut txn, What::Issuer, &issuer.name);

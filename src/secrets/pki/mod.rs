@@ -18,6 +18,7 @@ mod issue;
 mod issuer;
 mod issuers;
 mod lifetime;
+mod modified;
 mod names;
 mod ocsp;
 mod output;
@@ -31,6 +32,7 @@ mod roster;
 mod spiffe;
 mod store;
 mod tidy;
+mod workers;
 
 use std::sync::Arc;
 
@@ -42,8 +44,9 @@ use crate::engine::{Cx, Engine, Mount, Routes, Sample};
 
 /// The engine.
 pub struct Pki {
-    workers: certify::Workers,
+    workers: workers::Workers,
     authorities: authority::Authorities,
+    roles: roles::AtHand,
     roster: roster::Roster,
     answers: answers::Answers,
     lists: Semaphore,
@@ -75,8 +78,9 @@ impl Engine for Pki {
 
     fn open(_: &Mount, _: &View) -> Result<Self> {
         Ok(Self {
-            workers: certify::Workers::new(),
+            workers: workers::Workers::new(),
             authorities: authority::Authorities::new(),
+            roles: roles::AtHand::new(),
             roster: roster::Roster::default(),
             answers: answers::Answers::new(),
             lists: Semaphore::new(1),
@@ -200,12 +204,12 @@ fn issuer_routes(routes: Routes<Pki>) -> Routes<Pki> {
 
 fn public_routes(routes: Routes<Pki>) -> Routes<Pki> {
     routes
-        .at("ca", "The default issuer's certificate, in DER.", |at| at.read(read::ca_der).public())
-        .at("ca/pem", "The default issuer's certificate, in PEM.", |at| at.read(read::ca_pem).public())
-        .at("ca_chain", "The default issuer's chain, in PEM.", |at| at.read(read::ca_chain).public())
+        .at("ca", "The default issuer's certificate, in DER.", |at| at.read(read::ca_der).public().raw())
+        .at("ca/pem", "The default issuer's certificate, in PEM.", |at| at.read(read::ca_pem).public().raw())
+        .at("ca_chain", "The default issuer's chain, in PEM.", |at| at.read(read::ca_chain).public().raw())
         .at("cert/ca", "The default issuer's certificate.", |at| at.read(read::cert_ca).public())
-        .at("cert/ca/raw", "The default issuer's certificate, in DER.", |at| at.read(read::ca_der).public())
-        .at("cert/ca/raw/pem", "The default issuer's certificate, in PEM.", |at| at.read(read::ca_pem).public())
+        .at("cert/ca/raw", "The default issuer's certificate, in DER.", |at| at.read(read::ca_der).public().raw())
+        .at("cert/ca/raw/pem", "The default issuer's certificate, in PEM.", |at| at.read(read::ca_pem).public().raw())
         .at("cert/ca_chain", "The default issuer's chain.", |at| at.read(read::cert_ca_chain).public())
         .at("cert/crl", "The default issuer's list.", |at| at.read(crl::cert_crl).public())
         .at("cert/delta-crl", "The default issuer's delta list.", |at| at.read(crl::cert_delta_crl).public())
@@ -214,8 +218,12 @@ fn public_routes(routes: Routes<Pki>) -> Routes<Pki> {
         .at("cert/{serial}/raw/pem", "A certificate, in PEM.", |at| at.read(read::cert_raw_pem).public())
         .at("spiffe/bundle", "The roots of trust, as SPIFFE has them.", |at| at.read(spiffe::bundle).public())
         .at("issuer/{issuer_ref}/json", "An issuer's certificate and chain.", |at| at.read(read::issuer_json).public())
-        .at("issuer/{issuer_ref}/der", "An issuer's certificate, in DER.", |at| at.read(read::issuer_der).public())
-        .at("issuer/{issuer_ref}/pem", "An issuer's certificate, in PEM.", |at| at.read(read::issuer_pem).public())
+        .at("issuer/{issuer_ref}/der", "An issuer's certificate, in DER.", |at| {
+            at.read(read::issuer_der).public().raw()
+        })
+        .at("issuer/{issuer_ref}/pem", "An issuer's certificate, in PEM.", |at| {
+            at.read(read::issuer_pem).public().raw()
+        })
 }
 
 /// What several clusters would share. One data centre has all of it: the same lists and answers as at the other paths.
@@ -223,23 +231,31 @@ fn unified_routes(routes: Routes<Pki>) -> Routes<Pki> {
     routes
         .at("unified-ocsp", "Ask about certificates by OCSP.", |at| at.update(ocsp::post).public().raw())
         .at("unified-ocsp/{request..}", "Ask about certificates by OCSP.", |at| at.read(ocsp::get).public())
-        .at("unified-crl", "The default issuer's list, in DER.", |at| at.read(crl::der).public())
-        .at("unified-crl/pem", "The default issuer's list, in PEM.", |at| at.read(crl::in_pem).public())
-        .at("unified-crl/delta", "The default issuer's delta list, in DER.", |at| at.read(crl::delta_der).public())
-        .at("unified-crl/delta/pem", "The default issuer's delta list, in PEM.", |at| at.read(crl::delta_pem).public())
+        .at("unified-crl", "The default issuer's list, in DER.", |at| at.read(crl::der).public().raw())
+        .at("unified-crl/pem", "The default issuer's list, in PEM.", |at| at.read(crl::in_pem).public().raw())
+        .at("unified-crl/delta", "The default issuer's delta list, in DER.", |at| {
+            at.read(crl::delta_der).public().raw()
+        })
+        .at("unified-crl/delta/pem", "The default issuer's delta list, in PEM.", |at| {
+            at.read(crl::delta_pem).public().raw()
+        })
         .at("cert/unified-crl", "The default issuer's list.", |at| at.read(crl::cert_crl).public())
         .at("cert/unified-delta-crl", "The default issuer's delta list.", |at| at.read(crl::cert_delta_crl).public())
         .at("issuer/{issuer_ref}/unified-crl", "An issuer's list.", |at| at.read(crl::issuer_json).public())
-        .at("issuer/{issuer_ref}/unified-crl/der", "An issuer's list, in DER.", |at| at.read(crl::issuer_der).public())
-        .at("issuer/{issuer_ref}/unified-crl/pem", "An issuer's list, in PEM.", |at| at.read(crl::issuer_pem).public())
+        .at("issuer/{issuer_ref}/unified-crl/der", "An issuer's list, in DER.", |at| {
+            at.read(crl::issuer_der).public().raw()
+        })
+        .at("issuer/{issuer_ref}/unified-crl/pem", "An issuer's list, in PEM.", |at| {
+            at.read(crl::issuer_pem).public().raw()
+        })
         .at("issuer/{issuer_ref}/unified-crl/delta", "An issuer's delta list.", |at| {
             at.read(crl::issuer_delta_json).public()
         })
         .at("issuer/{issuer_ref}/unified-crl/delta/der", "An issuer's delta list, in DER.", |at| {
-            at.read(crl::issuer_delta_der).public()
+            at.read(crl::issuer_delta_der).public().raw()
         })
         .at("issuer/{issuer_ref}/unified-crl/delta/pem", "An issuer's delta list, in PEM.", |at| {
-            at.read(crl::issuer_delta_pem).public()
+            at.read(crl::issuer_delta_pem).public().raw()
         })
         .at("certs/unified-revoked/", "List the revoked certificates.", |at| at.list(revoke::list_revoked))
         .at("certs/revocation-queue/", "List the revocations that wait for another cluster: none.", |at| {
@@ -256,21 +272,21 @@ fn list_routes(routes: Routes<Pki>) -> Routes<Pki> {
         .at("config/crl", "The settings of revocation lists.", |at| at.read(crl::read_config).update(crl::write_config))
         .at("ocsp", "Ask about certificates by OCSP.", |at| at.update(ocsp::post).public().raw())
         .at("ocsp/{request..}", "Ask about certificates by OCSP.", |at| at.read(ocsp::get).public())
-        .at("crl", "The default issuer's list, in DER.", |at| at.read(crl::der).public())
-        .at("crl/pem", "The default issuer's list, in PEM.", |at| at.read(crl::in_pem).public())
-        .at("crl/delta", "The default issuer's delta list, in DER.", |at| at.read(crl::delta_der).public())
-        .at("crl/delta/pem", "The default issuer's delta list, in PEM.", |at| at.read(crl::delta_pem).public())
+        .at("crl", "The default issuer's list, in DER.", |at| at.read(crl::der).public().raw())
+        .at("crl/pem", "The default issuer's list, in PEM.", |at| at.read(crl::in_pem).public().raw())
+        .at("crl/delta", "The default issuer's delta list, in DER.", |at| at.read(crl::delta_der).public().raw())
+        .at("crl/delta/pem", "The default issuer's delta list, in PEM.", |at| at.read(crl::delta_pem).public().raw())
         .at("crl/rotate", "Sign all lists anew.", |at| at.read(crl::rotate))
         .at("crl/rotate-delta", "Sign all delta lists anew.", |at| at.read(crl::rotate_delta))
         .at("issuer/{issuer_ref}/crl", "An issuer's list.", |at| at.read(crl::issuer_json).public())
-        .at("issuer/{issuer_ref}/crl/der", "An issuer's list, in DER.", |at| at.read(crl::issuer_der).public())
-        .at("issuer/{issuer_ref}/crl/pem", "An issuer's list, in PEM.", |at| at.read(crl::issuer_pem).public())
+        .at("issuer/{issuer_ref}/crl/der", "An issuer's list, in DER.", |at| at.read(crl::issuer_der).public().raw())
+        .at("issuer/{issuer_ref}/crl/pem", "An issuer's list, in PEM.", |at| at.read(crl::issuer_pem).public().raw())
         .at("issuer/{issuer_ref}/crl/delta", "An issuer's delta list.", |at| at.read(crl::issuer_delta_json).public())
         .at("issuer/{issuer_ref}/crl/delta/der", "An issuer's delta list, in DER.", |at| {
-            at.read(crl::issuer_delta_der).public()
+            at.read(crl::issuer_delta_der).public().raw()
         })
         .at("issuer/{issuer_ref}/crl/delta/pem", "An issuer's delta list, in PEM.", |at| {
-            at.read(crl::issuer_delta_pem).public()
+            at.read(crl::issuer_delta_pem).public().raw()
         })
 }
 

@@ -1,13 +1,17 @@
 //! What anybody may read: certificates of issuers, their chains, certificates by serial number.
 
+use std::collections::BinaryHeap;
+
 use super::Pki;
-use super::issuer::{Issuer, find};
+use super::issuer::{Issuer, IssuersConfig, find};
+use super::modified::dated;
 use super::output::{der_of, trimmed};
-use super::store::{Stored, canonical_serial, certificate_key, certificates_key};
+use super::store::{Stored, canonical_serial, certificate_key, certificates_key, config_key};
+use crate::barrier::Cursor;
 use crate::base::json::Map;
-use crate::base::{Error, Json, Result};
+use crate::base::{Error, Json, Key, Result, Timestamp};
 use crate::crypto::x509::Certificate;
-use crate::engine::{Cx, Reply, page};
+use crate::engine::{Cx, Reply};
 use crate::params;
 
 /// The media type of a certificate in DER.
@@ -15,8 +19,10 @@ pub const CERTIFICATE: &str = "application/pkix-cert";
 /// The media type of certificates in PEM.
 pub const CHAIN: &str = "application/pem-certificate-chain";
 
+/// The most names of one list, which has no end in Vault: some 6 MiB of text.
+const LISTED_MAX: usize = 100_000;
 /// The most certificates of one detailed list: each of them is read.
-const DETAILED_MAX: i64 = 1000;
+const DETAILED_MAX: usize = 1000;
 
 params! {
     /// One issuer.
@@ -40,13 +46,21 @@ params! {
     }
 }
 
-/// The default issuer, if there is one.
-fn default_issuer(cx: &Cx<Pki>) -> Result<Option<Issuer>> {
-    match cx.view().read(|reading| find(reading, "default")) {
-        Ok(issuer) => Ok(Some(issuer)),
-        Err(Error::Invalid(_)) => Ok(None),
+/// The default issuer, if there is one, and when that changed last.
+fn default_issuer(cx: &Cx<Pki>) -> Result<(Option<Issuer>, Option<Timestamp>)> {
+    match issuer_of(cx, "default") {
+        Ok((issuer, modified)) => Ok((Some(issuer), modified)),
+        Err(Error::Invalid(_)) => Ok((None, None)),
         Err(other) => Err(other),
     }
+}
+
+/// The issuer behind a reference, and when what references lead to changed last.
+fn issuer_of(cx: &Cx<Pki>, reference: &str) -> Result<(Issuer, Option<Timestamp>)> {
+    cx.view().read(|reading| {
+        let config: IssuersConfig = reading.get(&config_key("issuers"))?.unwrap_or_default();
+        Ok((find(reading, reference)?, config.modified))
+    })
 }
 
 /// Bytes, or an empty answer where there is nothing yet.
@@ -58,17 +72,20 @@ pub fn raw(media_type: &'static str, bytes: Option<Vec<u8>>) -> Reply {
 }
 
 pub async fn ca_der(cx: Cx<Pki>, (): ()) -> Result<Reply> {
-    let issuer = default_issuer(&cx)?;
-    Ok(raw(CERTIFICATE, issuer.map(|issuer| der_of(&issuer.certificate)).transpose()?))
+    let (issuer, modified) = default_issuer(&cx)?;
+    let der = issuer.map(|issuer| der_of(&issuer.certificate)).transpose()?;
+    Ok(dated(&cx, modified, raw(CERTIFICATE, der)))
 }
 
 pub async fn ca_pem(cx: Cx<Pki>, (): ()) -> Result<Reply> {
-    Ok(raw(CHAIN, default_issuer(&cx)?.map(|issuer| trimmed(issuer.certificate).into_bytes())))
+    let (issuer, modified) = default_issuer(&cx)?;
+    Ok(dated(&cx, modified, raw(CHAIN, issuer.map(|issuer| trimmed(issuer.certificate).into_bytes()))))
 }
 
 /// PEM, though under the media type that Vault gives it.
 pub async fn ca_chain(cx: Cx<Pki>, (): ()) -> Result<Reply> {
-    Ok(raw(CERTIFICATE, default_issuer(&cx)?.map(|issuer| trimmed(issuer.chain.concat()).into_bytes())))
+    let (issuer, modified) = default_issuer(&cx)?;
+    Ok(dated(&cx, modified, raw(CERTIFICATE, issuer.map(|issuer| trimmed(issuer.chain.concat()).into_bytes()))))
 }
 
 pub async fn cert_ca(cx: Cx<Pki>, (): ()) -> Result<Reply> {
@@ -124,20 +141,28 @@ pub async fn cert_raw_pem(cx: Cx<Pki>, p: OneSerial) -> Result<Reply> {
 }
 
 pub async fn list_certs(cx: Cx<Pki>, p: Page) -> Result<Reply> {
-    let serials = cx.list(&certificates_key())?;
-    Ok(Reply::list(page(serials, p.after.as_deref(), p.limit)))
+    listed(&cx, vec![certificates_key()], &p).await
+}
+
+/// The names below these keys as far as one answer holds them.
+///
+/// # Errors
+/// Those of storage.
+pub async fn listed(cx: &Cx<Pki>, folders: Vec<Key>, p: &Page) -> Result<Reply> {
+    let (serials, more) = serials(cx, folders, p, LISTED_MAX).await?;
+    let asked = p.limit.and_then(|limit| usize::try_from(limit).ok());
+    let whole = asked.is_none_or(|limit| limit == 0 || limit > LISTED_MAX);
+    // Who asked for a stretch knows that there may be more.
+    Ok(told(Reply::list(serials), more && whole))
 }
 
 /// The certificates with what is known of each, at most a thousand at once.
 pub async fn list_detailed(cx: Cx<Pki>, p: Page) -> Result<Reply> {
-    let limit = p.limit.filter(|limit| *limit > 0).unwrap_or(DETAILED_MAX).min(DETAILED_MAX);
-    let mut serials = page(cx.list(&certificates_key())?, p.after.as_deref(), Some(limit + 1));
-    let more = serials.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    serials.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let (serials, more) = serials(&cx, vec![certificates_key()], &p, DETAILED_MAX).await?;
     let mut info = Map::new();
-    for serial in serials.iter().filter_map(Json::as_str) {
+    for serial in &serials {
         let Some(stored) = cx.get::<Stored>(&certificate_key(serial))? else { continue };
-        info.insert(serial.to_owned(), detail(&stored)?);
+        info.insert(serial.clone(), detail(&stored)?);
     }
     let mut reply = Reply::list(serials);
     if let crate::engine::Body::Data(data) = &mut reply.body
@@ -145,7 +170,35 @@ pub async fn list_detailed(cx: Cx<Pki>, p: Page) -> Result<Reply> {
     {
         data.insert("key_info".into(), info.into());
     }
-    Ok(if more { reply.warning("there are more: ask again with after set to the last of these") } else { reply })
+    Ok(told(reply, more))
+}
+
+fn told(reply: Reply, more: bool) -> Reply {
+    if more { reply.warning("there are more: ask again with after set to the last of these") } else { reply }
+}
+
+/// A stretch of the names below these keys, in order, at most so many, and whether there are more behind it. Names lie in the store in no order: all are looked at, step by step, and no more of them are held than are shown.
+async fn serials(cx: &Cx<Pki>, folders: Vec<Key>, p: &Page, most: usize) -> Result<(Vec<String>, bool)> {
+    let asked = p.limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+    let limit = asked.unwrap_or(most).min(most);
+    let after = p.after.as_deref().unwrap_or_default();
+    let (mut held, mut more) = (BinaryHeap::new(), false);
+    for folder in folders {
+        let mut cursor = Some(Cursor::default());
+        while let Some(from) = cursor.take() {
+            let (names, next) = cx.view().names_step(&folder, &from)?;
+            for name in names.into_iter().filter(|name| name.as_str() > after) {
+                held.push(name);
+                if held.len() > limit {
+                    held.pop();
+                    more = true;
+                }
+            }
+            cursor = next;
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok((held.into_sorted_vec(), more))
 }
 
 /// What is known of a stored certificate.
@@ -177,11 +230,11 @@ pub async fn issuer_json(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
 }
 
 pub async fn issuer_der(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
-    let issuer = cx.view().read(|reading| find(reading, &p.issuer_ref))?;
-    Ok(raw(CERTIFICATE, Some(der_of(&issuer.certificate)?)))
+    let (issuer, modified) = issuer_of(&cx, &p.issuer_ref)?;
+    Ok(dated(&cx, modified, raw(CERTIFICATE, Some(der_of(&issuer.certificate)?))))
 }
 
 pub async fn issuer_pem(cx: Cx<Pki>, p: OneIssuer) -> Result<Reply> {
-    let issuer = cx.view().read(|reading| find(reading, &p.issuer_ref))?;
-    Ok(raw(CHAIN, Some(issuer.certificate.into_bytes())))
+    let (issuer, modified) = issuer_of(&cx, &p.issuer_ref)?;
+    Ok(dated(&cx, modified, raw(CHAIN, Some(issuer.certificate.into_bytes()))))
 }

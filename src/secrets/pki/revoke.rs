@@ -3,6 +3,7 @@
 use super::Pki;
 use super::crl::{self, CrlConfig, Entry};
 use super::issuer::{self, Issuer};
+use super::read::{Page, listed};
 use super::store::{self, Stored, all_revoked_key, canonical_serial, certificate_key, config_key, revoked_key};
 use crate::barrier::Txn;
 use crate::base::{Error, Json, Result, Secret, Timestamp};
@@ -155,13 +156,10 @@ pub fn revoke_issuer(cx: &Cx<Pki>, txn: &mut Txn, revoked: &Issuer) -> Result<()
     crl::add(txn, &parent.list, &serial, &Entry { at, not_after: certificate.not_after(), reason: 0 })
 }
 
-pub async fn list_revoked(cx: Cx<Pki>, (): ()) -> Result<Reply> {
-    let mut serials = Vec::new();
-    for list in cx.list(&all_revoked_key())? {
-        serials.extend(cx.list(&revoked_key(list.trim_end_matches('/')))?);
-    }
-    serials.sort_unstable();
-    Ok(Reply::list(serials))
+pub async fn list_revoked(cx: Cx<Pki>, p: Page) -> Result<Reply> {
+    let lists = cx.list(&all_revoked_key())?;
+    let folders = lists.iter().map(|list| revoked_key(list.trim_end_matches('/'))).collect();
+    listed(&cx, folders, &p).await
 }
 
 /// One data centre has no other to wait for.

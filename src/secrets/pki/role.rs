@@ -1,5 +1,7 @@
 //! A role: what may be asked for in its name. Each field here is enforced by `admission`, or refused when it is set.
 
+use std::borrow::Cow;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -392,18 +394,22 @@ impl Role {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a template that is none.
-    pub fn filled(mut self, facts: &dyn policy::Facts) -> Result<Self> {
+    pub fn filled(&self, facts: &dyn policy::Facts) -> Result<Cow<'_, Self>> {
+        if !self.allowed_domains_template && !self.allowed_uri_sans_template {
+            return Ok(Cow::Borrowed(self));
+        }
+        let mut filled = self.clone();
         let fill = |texts: &[String]| {
             let fill = |text: &String| policy::filled(text, facts).map_err(Error::Invalid).transpose();
             texts.iter().filter_map(fill).collect::<Result<Vec<_>>>()
         };
         if self.allowed_domains_template {
-            self.allowed_domains = fill(&self.allowed_domains)?;
+            filled.allowed_domains = fill(&self.allowed_domains)?;
         }
         if self.allowed_uri_sans_template {
-            self.allowed_uri_sans = fill(&self.allowed_uri_sans)?;
+            filled.allowed_uri_sans = fill(&self.allowed_uri_sans)?;
         }
-        Ok(self)
+        Ok(Cow::Owned(filled))
     }
 
     /// This role for ACME: what was proved are names of servers, for whom nobody has a token.

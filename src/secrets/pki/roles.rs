@@ -1,4 +1,9 @@
-//! `roles/`: reading and writing roles.
+//! `roles/`: reading and writing roles, and those at hand: parsed, and used while their very rows stand.
+
+use std::hash::{Hash as _, Hasher};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 
 use super::Pki;
 use super::lifetime;
@@ -7,6 +12,7 @@ use super::store::{role_key, roles_key};
 use crate::base::{Error, Name, Result};
 use crate::engine::{Cx, Reply};
 use crate::params;
+use crate::storage::Version;
 
 params! {
     /// One role.
@@ -16,13 +22,53 @@ params! {
     }
 }
 
+/// Places for roles at hand: a mount has some dozens at work, and more share places.
+const PLACES: usize = 64;
+
+/// Roles at hand. All of it may be dropped at any moment.
+pub struct AtHand(Box<[ArcSwapOption<Kept>]>);
+
+struct Kept {
+    name: String,
+    /// The row's. No row's version ever comes again.
+    version: Version,
+    role: Arc<Role>,
+}
+
+impl AtHand {
+    /// With nothing in it.
+    pub fn new() -> Self {
+        Self((0..PLACES).map(|_| ArcSwapOption::empty()).collect())
+    }
+
+    fn place(&self, name: &str) -> &ArcSwapOption<Kept> {
+        let mut hasher = std::hash::DefaultHasher::new();
+        name.hash(&mut hasher);
+        &self.0[usize::try_from(hasher.finish() % self.0.len() as u64).unwrap_or_default()]
+    }
+}
+
 /// The role of this name.
 ///
 /// # Errors
 /// [`Error::Invalid`] if there is none.
-pub fn load(cx: &Cx<Pki>, name: &str) -> Result<Role> {
-    let found = if Name::parse(name).is_ok() { cx.get(&role_key(name))? } else { None };
-    found.ok_or_else(|| Error::invalid("unknown role"))
+pub fn load(cx: &Cx<Pki>, name: &str) -> Result<Arc<Role>> {
+    let unknown = || Error::invalid("unknown role");
+    let key = role_key(Name::parse(name).map_err(|_| unknown())?.as_str());
+    let place = cx.engine().roles.place(name);
+    let kept = place.load();
+    let kept = kept.as_ref().filter(|kept| kept.name == name);
+    cx.view().read(|reading| {
+        if let Some(kept) = kept
+            && reading.version(&key)? == Some(kept.version)
+        {
+            return Ok(kept.role.clone());
+        }
+        let (version, role) = reading.versioned::<Role>(&key)?.ok_or_else(unknown)?;
+        let role = Arc::new(role);
+        place.store(Some(Arc::new(Kept { name: name.to_owned(), version, role: role.clone() })));
+        Ok(role)
+    })
 }
 
 pub fn exists(cx: &Cx<Pki>, p: &RoleParams) -> Result<bool> {

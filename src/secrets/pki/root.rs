@@ -341,7 +341,7 @@ async fn make(cx: Cx<Pki>, p: Generate, unnamed: &str) -> Result<Reply> {
     if key.fresh {
         issuer::add_key(&mut txn, &key.row)?;
     }
-    issuer::add(&mut txn, cx.view(), vec![issuer.clone()], Vec::new())?;
+    issuer::add(&mut txn, cx.view(), cx.now(), vec![issuer.clone()], Vec::new())?;
     store::add(&mut txn, &certificate, &issuer, "")?;
     let mut data = format.certified(&Certified { certificate, key: None }, &issuer)?;
     data.remove("ca_chain");

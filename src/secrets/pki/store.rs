@@ -15,6 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::issuer::Issuer;
+use super::tidy;
 use crate::barrier::Txn;
 use crate::base::{Error, Key, Result, Timestamp};
 use crate::crypto::x509::{self, Certificate};
@@ -113,12 +114,11 @@ impl Stored {
 pub fn mark_revoked(txn: &mut Txn, serial: &str, mut stored: Stored, at: Timestamp) -> Result<()> {
     stored.revoked = Some(at);
     txn.put(&certificate_key(serial), &stored)?;
-    if stored.not_after > at {
-        // What has ended may have left the index.
-        let (place, ends) = stored.ends(serial);
-        txn.overwrite(&place, &ends)?;
+    if stored.not_after <= at {
+        return tidy::mark_revoked(txn, serial, &stored);
     }
-    Ok(())
+    let (place, ends) = stored.ends(serial);
+    txn.overwrite(&place, &ends)
 }
 
 /// Adds a certificate that was just made, in the name of a role if there is one.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Pki;
 use super::acme;
 use super::issuer::{self, Issuer, IssuersConfig, What, issuer_key};
-use super::store::{Stored, certificate_key, config_key, expiry_key, revoked_key};
+use super::store::{Ends, Stored, certificate_key, config_key, expiry_key, revoked_key};
 use crate::barrier::Txn;
 use crate::base::key::Segment;
 use crate::base::time::nanoseconds;
@@ -20,6 +20,7 @@ use crate::base::{Error, Key, Result, Timestamp, Ttl, limits, time};
 use crate::crypto::x509::Certificate;
 use crate::engine::{Args, Cx, Field, Param, Params, Reply};
 use crate::params;
+use crate::storage::Version;
 
 params! {
     /// What is tidied.
@@ -329,14 +330,16 @@ fn certificates(cx: &Cx<Pki>, txn: &mut Txn, run: &mut Run, room: &mut usize) ->
     let wanted = run.wanted.clone();
     let Some(before) = earlier(cx.now(), wanted.safety_buffer) else { return Ok(()) };
     let before = nanoseconds(before).max(0).unsigned_abs();
+    let acme = cx.get::<acme::Config>(&config_key("acme"))?.is_some();
     for (folder, looked_at) in
         [(expiry_key(), true), (kept_key(true), wanted.tidy_revoked_certs), (kept_key(false), wanted.tidy_cert_store)]
     {
         if !looked_at || *room == 0 {
             continue;
         }
-        let oldest = cx.view().read(|reading| reading.first_keys(&folder, *room))?;
-        for key in oldest {
+        let oldest: Vec<(Key, Version, Option<Ends>)> =
+            cx.view().read(|reading| reading.versions_after(&folder, &Key::default(), *room))?;
+        for (key, version, ends) in oldest {
             let mut segments = key.segments();
             let when = segments.next().and_then(Segment::number);
             let (Some(when), Some(Segment::Name(serial))) = (when, segments.next()) else { continue };
@@ -344,22 +347,45 @@ fn certificates(cx: &Cx<Pki>, txn: &mut Txn, run: &mut Run, room: &mut usize) ->
                 break;
             }
             *room -= 1;
-            let stored = cx.get::<Stored>(&certificate_key(serial))?;
-            let revoked = stored.as_ref().is_some_and(|stored| stored.revoked.is_some());
-            txn.delete(&folder.clone().append(&key));
+            let place = folder.clone().append(&key);
+            let revoked = ends.map_or(folder == kept_key(true), |ends| ends.revoked);
+            // Whoever revokes it meanwhile writes this row: then the step is taken again.
+            txn.expect_version(&place, version);
+            txn.delete(&place);
             if !(if revoked { wanted.tidy_revoked_certs } else { wanted.tidy_cert_store }) {
                 // Out of the way of those behind it, until its kind is to be tidied too.
                 txn.overwrite(&kept_key(revoked).append(&key), &())?;
                 continue;
             }
-            if let Some(stored) = stored {
+            // What is not revoked is in no list: of most certificates nothing but this row is read.
+            if revoked && let Some(stored) = cx.get::<Stored>(&certificate_key(serial))? {
                 txn.delete(&revoked_key(&stored.list).join(serial));
-                run.cert_store_deleted += 1;
-                run.revoked_cert_deleted += u64::from(revoked);
             }
-            acme::forget_certificate(txn, serial);
+            run.cert_store_deleted += 1;
+            run.revoked_cert_deleted += u64::from(revoked);
+            if acme {
+                acme::forget_certificate(txn, serial);
+            }
             txn.delete(&certificate_key(serial));
         }
+    }
+    Ok(())
+}
+
+/// Has what was written of an ended certificate say that it is revoked, wherever tidying put it.
+///
+/// # Errors
+/// Those of storage.
+pub fn mark_revoked(txn: &mut Txn, serial: &str, stored: &Stored) -> Result<()> {
+    let (place, ends) = stored.ends(serial);
+    if txn.get::<Ends>(&place)?.is_some() {
+        return txn.put(&place, &ends);
+    }
+    let below = Key::default().at(stored.not_after).join(serial);
+    let kept = kept_key(false).append(&below);
+    if txn.get::<()>(&kept)?.is_some() {
+        txn.delete(&kept);
+        txn.overwrite(&kept_key(true).append(&below), &())?;
     }
     Ok(())
 }
@@ -377,7 +403,7 @@ fn expired_issuers(cx: &Cx<Pki>, txn: &mut Txn, run: &mut Run) -> Result<()> {
     }
     // The set's guard: chains are made of the others' certificates.
     txn.get::<IssuersConfig>(&config_key("issuers"))?;
-    txn.put(&config_key("issuers"), &config)?;
+    txn.put(&config_key("issuers"), &IssuersConfig { modified: Some(cx.now()), ..config })?;
     for one in &gone {
         issuer::drop_name(txn, What::Issuer, &one.name);
         txn.delete(&issuer_key(&one.id));

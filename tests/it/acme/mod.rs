@@ -6,6 +6,7 @@ mod eab;
 mod finalize;
 mod jws;
 mod keys;
+mod manage;
 mod orders;
 mod reach;
 mod revocation;

@@ -14,6 +14,7 @@ use super::eab;
 use super::jws::Unverified;
 use super::problem::{Fault, Kind, Problem, problem};
 use crate::barrier::Txn;
+use crate::base::json::Map;
 use crate::base::{Error, Json, Key, Result, Timestamp, ids};
 use crate::crypto::Jwk;
 use crate::engine::{Cx, Reply};
@@ -44,6 +45,9 @@ pub struct Account {
     pub eab: Option<String>,
     /// When it was made.
     pub created: Timestamp,
+    /// Since when it is revoked, and what it could do before.
+    #[serde(default)]
+    pub revoked: Option<(Timestamp, Status)>,
 }
 
 /// What an account may do.
@@ -54,6 +58,8 @@ pub enum Status {
     Valid,
     /// Nothing more: its holder said so.
     Deactivated,
+    /// Nothing: who rules over the mount said so.
+    Revoked,
 }
 
 impl Status {
@@ -61,13 +67,19 @@ impl Status {
         match self {
             Self::Valid => "valid",
             Self::Deactivated => "deactivated",
+            Self::Revoked => "revoked",
         }
     }
 }
 
 /// An account's place.
 pub fn account_key(id: &str) -> Key {
-    Key::new("acme/account").join(id)
+    accounts_key().join(id)
+}
+
+/// All accounts.
+pub fn accounts_key() -> Key {
+    Key::new("acme/account")
 }
 
 fn thumbprint_key(scope: &str, thumbprint: &str) -> Key {
@@ -103,6 +115,7 @@ impl Account {
         match self.status {
             Status::Valid => Ok(()),
             Status::Deactivated => problem(Kind::Unauthorized, "the account is deactivated"),
+            Status::Revoked => problem(Kind::Unauthorized, "the account is revoked"),
         }
     }
 
@@ -110,6 +123,28 @@ impl Account {
     pub fn delete(&self, txn: &mut Txn) {
         txn.delete(&account_key(&self.id));
         txn.delete(&thumbprint_key(&self.scope, &self.thumbprint));
+    }
+
+    /// What is told of it to who rules over the mount.
+    pub fn about(&self) -> Map {
+        let directory = format!("{}acme/directory", self.scope);
+        let eab = self
+            .eab
+            .as_ref()
+            .map(|id| Json::object([("eab_id", Json::from(id.clone())), ("directory", directory.clone().into())]));
+        let revoked = self.revoked.map(|(at, _)| at.to_string()).unwrap_or_default();
+        Map::from(
+            [
+                ("contacts", Json::from(self.contact.clone())),
+                ("created_time", self.created.to_string().into()),
+                ("directory", directory.into()),
+                ("eab", eab.unwrap_or_else(|| Json::Object(Map::new()))),
+                ("key_id", self.id.clone().into()),
+                ("revoked_time", revoked.into()),
+                ("status", self.status.word().into()),
+            ]
+            .map(|(name, value)| (name.to_owned(), value)),
+        )
     }
 
     fn address(&self, desk: &Desk) -> String {
@@ -124,7 +159,7 @@ impl Account {
             ("termsOfServiceAgreed", true.into()),
         ];
         if self.eab.is_some() {
-            members.push(("externalAccountBinding", Json::Object(crate::base::json::Map::new())));
+            members.push(("externalAccountBinding", Json::Object(Map::new())));
         }
         Ok(Answer::json(status, &Json::object(members)).header("location", self.address(desk)))
     }
@@ -205,6 +240,7 @@ async fn register(desk: Arc<Desk>, signed: Signed) -> Result<Answer, Fault> {
         thumbprint,
         eab,
         created: desk.cx.now(),
+        revoked: None,
     };
     txn.create(&account_key(&account.id), &account)?;
     txn.put(&place, &account.id)?;

@@ -202,7 +202,7 @@ impl Desk {
             return problem(Kind::Unauthorized, "the role of this directory may not be used by ACME");
         }
         let role = match &named {
-            None => admission::proved_role(),
+            None => Arc::new(admission::proved_role()),
             Some(name) => match roles::load(&self.cx, name) {
                 Ok(role) => role,
                 Err(Error::Invalid(text)) => return Err(Problem::new(Kind::Malformed, text).status(404).into()),
@@ -226,7 +226,7 @@ impl Desk {
         if !self.config.allows_issuer(&authority.issuer.id, &authority.issuer.name) {
             return problem(Kind::Unauthorized, "the issuer of this directory may not be used by ACME");
         }
-        Ok(Office { role: role.for_acme(&self.config), role_name: named.unwrap_or_default(), authority })
+        Ok(Office { role: role.into_owned().for_acme(&self.config), role_name: named.unwrap_or_default(), authority })
     }
 
     /// The request, if it is signed by who it says it is, and its nonce, spent.

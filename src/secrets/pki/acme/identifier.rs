@@ -52,6 +52,14 @@ impl Identifier {
         }
     }
 
+    /// The name or the address alone.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Dns(name) => name.clone(),
+            Self::Ip(address) => address.to_string(),
+        }
+    }
+
     /// The name that goes into the certificate.
     pub fn name(&self) -> AltName {
         match self {

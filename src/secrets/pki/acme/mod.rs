@@ -14,6 +14,7 @@ mod dns;
 mod eab;
 mod identifier;
 mod jws;
+mod manage;
 mod nonce;
 mod order;
 mod problem;
@@ -58,7 +59,11 @@ pub fn routes(routes: Routes<Pki>) -> Routes<Pki> {
     let r = routes
         .at("config/acme", "Who may ask by ACME.", |at| at.read(config::read).update(config::write))
         .at("eab/", "List the external accounts.", |at| at.list(eab::list))
-        .at("eab/{key_id}", "An external account.", |at| at.delete(eab::delete));
+        .at("eab/{key_id}", "An external account.", |at| at.delete(eab::delete))
+        .at("acme/mgmt/account/keyid/", "List the accounts.", |at| at.list(manage::list))
+        .at("acme/mgmt/account/keyid/{keyid}", "See an account, or change what it may do.", |at| {
+            at.read(manage::read).update(manage::write)
+        });
     let r = everywhere!(r, "new-eab", "Make an external account.", |at: At| at.update(eab::new_eab));
     let r = everywhere!(r, "directory", "Where everything is.", |at: At| at.read(directory::directory).public().raw());
     let r = everywhere!(r, "new-nonce", "A nonce.", |at: At| at.read(directory::new_nonce).public().raw());

@@ -412,6 +412,30 @@ pub fn end(cx: &Cx<Pki>, txn: &mut Txn, account: &str, id: &str) -> Result<bool>
     Ok(true)
 }
 
+/// What is told of an account's orders to who rules over the mount; it has a thousand at most.
+///
+/// # Errors
+/// Those of storage.
+pub fn of_account(cx: &Cx<Pki>, account: &str) -> Result<Vec<Json>> {
+    let orders: Vec<(Key, Order)> = cx.view().read(|reading| reading.first(&orders_key(account), ORDERS_MAX))?;
+    let about = |(_, order): (Key, Order)| {
+        let authorizations = order.authorizations(cx.view(), account)?;
+        let status = order.status(&authorizations, cx.now());
+        let stored = order.serial.as_ref().map(|serial| cx.get::<Stored>(&certificate_key(serial))).transpose()?;
+        let end = stored.flatten().map(|stored| stored.not_after);
+        let names: Vec<String> = order.identifiers.iter().map(Identifier::text).collect();
+        Ok(Json::object([
+            ("cert_expiry", Json::from(end.map(|at| at.to_string()).unwrap_or_default())),
+            ("cert_serial_number", order.serial.clone().unwrap_or_default().into()),
+            ("identifiers", names.into()),
+            ("order_expiry", order.expires.to_string().into()),
+            ("order_id", order.id.into()),
+            ("status", status.word().into()),
+        ]))
+    };
+    orders.into_iter().map(about).collect()
+}
+
 /// Whether an account has orders.
 ///
 /// # Errors

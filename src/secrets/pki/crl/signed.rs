@@ -34,6 +34,8 @@ pub enum Kind {
 pub struct List {
     /// The list.
     pub der: Vec<u8>,
+    /// When it was made.
+    pub made: Timestamp,
     /// The change.
     pub txn: Option<Txn>,
 }
@@ -103,7 +105,7 @@ enum Standing {
     /// There is none, and will be none.
     None,
     /// This one.
-    This(Vec<u8>),
+    This(Vec<u8>, Timestamp),
     /// It has to be signed anew.
     Outdated,
 }
@@ -122,7 +124,7 @@ fn standing(cx: &Cx<Pki>, issuer: &Issuer, kind: Kind, anew: bool) -> Result<Sta
             found => found,
         };
         Ok(match built {
-            Some(built) => Standing::This(built.bytes(reading, &issuer.list)?),
+            Some(built) => Standing::This(built.bytes(reading, &issuer.list)?, built.this_update),
             None => Standing::None,
         })
     })
@@ -134,17 +136,17 @@ fn standing(cx: &Cx<Pki>, issuer: &Issuer, kind: Kind, anew: bool) -> Result<Sta
 /// # Errors
 /// Those of storage, of the signature.
 pub async fn list_of(cx: &Cx<Pki>, issuer: Issuer, kind: Kind, anew: bool) -> Result<Option<List>> {
-    let found = |der| Ok(Some(List { der, txn: None }));
+    let found = |der, made| Ok(Some(List { der, made, txn: None }));
     match standing(cx, &issuer, kind, anew)? {
         Standing::None => return Ok(None),
-        Standing::This(der) => return found(der),
+        Standing::This(der, made) => return found(der, made),
         Standing::Outdated => {}
     }
     // One at a time: who asked while a list was signed takes that one.
     let _turn = cx.engine().lists.acquire().await.map_err(|_| Error::Sealed)?;
     match standing(cx, &issuer, kind, anew)? {
         Standing::None => return Ok(None),
-        Standing::This(der) => return found(der),
+        Standing::This(der, made) => return found(der, made),
         Standing::Outdated => {}
     }
     let authority = cx.view().read(|reading| cx.engine().authorities.signer(reading, &issuer.id))?;
@@ -197,7 +199,7 @@ impl Making {
             this_update: self.now,
             next_update,
             entries: self.entries.der,
-            extensions: Vec::new(),
+            extensions: authority.freshest.iter().filter(|_| self.base.is_none()).cloned().collect(),
         };
         let der = spec.sign(&authority.key, authority.list_algorithm()?)?;
         let built = Built {
@@ -238,7 +240,7 @@ impl Signed {
             txn.create(&part_key(list, self.built.number, index), &STANDARD.encode(part))?;
         }
         self.over.iter().for_each(|chunk| txn.delete(chunk));
-        Ok(List { der: self.der, txn: Some(txn) })
+        Ok(List { der: self.der, made: self.built.this_update, txn: Some(txn) })
     }
 }
 
