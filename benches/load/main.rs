@@ -10,6 +10,7 @@ mod crowd;
 mod drive;
 mod fleet;
 mod limits;
+mod logins;
 mod options;
 mod pki;
 mod pki_scale;
