@@ -3,6 +3,7 @@
 //!     identity/mfa/method/<id>                       a method
 //!     identity/mfa/secret/<method>/<entity>          the secret that an entity shares with us
 //!     identity/mfa/enforcement/<name>                which logins need which methods
+//!     identity/mfa/enforced                          written anew with every change of those
 //!     identity/mfa/waiting/<id>                      a login that waits for its codes
 //!     identity/mfa/used/<method>/<entity>/<count>    a code that was used
 //!     identity/mfa/tries/<method>/<entity>           how often codes were tried lately
@@ -11,6 +12,7 @@
 //! All of it is in storage: a restart forgets no rule, and a code that one node took is used on all.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,7 @@ use crate::base::secret::stored;
 use crate::base::{Error, Key, Result, Secret, Timestamp, Ttl, ids, limits, time};
 use crate::crypto::otp::{OtpHash, hotp};
 use crate::engine::Login;
+use crate::storage::Version;
 
 /// How long a login waits for its codes.
 const WAIT: Ttl = Ttl::from_seconds(300);
@@ -81,6 +84,12 @@ impl Enforcement {
     }
 }
 
+/// The rules as they were when a row had this version, which no change of them leaves it.
+pub(super) struct Rules {
+    version: Option<Version>,
+    all: Vec<Enforcement>,
+}
+
 /// A login that waits for its codes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -129,6 +138,11 @@ pub fn enforcements_key() -> Key {
     Key::new("mfa/enforcement")
 }
 
+/// The row that tells whether rules that were read before are those of now.
+fn enforced_key() -> Key {
+    Key::new("mfa/enforced")
+}
+
 fn secret_key(method: &str, entity: &str) -> Key {
     Key::new("mfa/secret").join(method).join(entity)
 }
@@ -161,19 +175,51 @@ impl Identities {
         })
     }
 
+    /// The same, for those who ask at every login: read anew only when one of them has changed.
+    fn rules(&self) -> Result<Arc<Rules>> {
+        self.view().read(|r| {
+            let version = r.version(&enforced_key())?;
+            if let Some(known) = self.rules.load_full().filter(|known| known.version == version) {
+                return Ok(known);
+            }
+            let rows = r.first::<Enforcement>(&enforcements_key(), limits::MFA_ENFORCEMENTS)?;
+            let read = Arc::new(Rules { version, all: rows.into_iter().map(|(_, rule)| rule).collect() });
+            self.rules.store(Some(read.clone()));
+            Ok(read)
+        })
+    }
+
+    /// Writes a rule, which was read in this transaction.
+    ///
+    /// # Errors
+    /// As [`Txn::put`].
+    pub fn put_rule(&self, txn: &mut Txn, rule: &Enforcement) -> Result<()> {
+        txn.put(&enforcement_key(&rule.name), rule)?;
+        txn.overwrite(&enforced_key(), &())
+    }
+
+    /// Removes a rule.
+    ///
+    /// # Errors
+    /// As [`Txn::overwrite`].
+    pub fn delete_rule(&self, txn: &mut Txn, name: &str) -> Result<()> {
+        txn.delete(&enforcement_key(name));
+        txn.overwrite(&enforced_key(), &())
+    }
+
     /// What a login needs beside what it brought: by the name of each rule that applies, its methods.
     ///
     /// # Errors
     /// Those of storage.
     pub fn needs(&self, accessor: &str, kind: &str, standing: &Standing) -> Result<BTreeMap<String, Vec<Method>>> {
         let mut needs = BTreeMap::new();
-        for rule in self.enforcements()? {
+        for rule in &self.rules()?.all {
             if rule.applies(accessor, kind, standing) {
                 let mut methods = Vec::new();
                 for id in &rule.mfa_method_ids {
                     methods.extend(self.view().get::<Method>(&method_key(id))?);
                 }
-                needs.insert(rule.name, methods);
+                needs.insert(rule.name.clone(), methods);
             }
         }
         Ok(needs)

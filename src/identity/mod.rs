@@ -25,6 +25,8 @@ mod standing;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
+
 pub use entity::{Alias, Entity, Named, checked_metadata, checked_name};
 pub use group::Group;
 pub use login::At;
@@ -36,12 +38,14 @@ use crate::base::{Result, limits};
 /// The store.
 pub struct Identities {
     view: View,
+    /// What logins ask again and again, while the row that changes with it stands.
+    rules: ArcSwapOption<mfa::Rules>,
 }
 
 impl Identities {
     /// Opens the store; reads nothing.
     pub fn open(barrier: &Arc<Barrier>) -> Self {
-        Self { view: barrier.view().sub("identity") }
+        Self { view: barrier.view().sub("identity"), rules: ArcSwapOption::empty() }
     }
 
     /// The store's part of the barrier.

@@ -458,6 +458,35 @@ async fn a_restart_forgets_no_rule_and_two_nodes_take_a_code_once() {
 }
 
 #[tokio::test]
+async fn a_rule_counts_from_its_answer_on_on_every_node_and_until_it_is_gone() {
+    let world = World::new().await;
+    let other = world.server.again().await;
+    other.open().await;
+    // Both have looked before there is any.
+    for http in [&*world.server, &*other] {
+        assert!(login(http, "anna").await.ok().auth()["client_token"] != "");
+    }
+    let (_, entity) = world.login("anna").await;
+    second_factor(&world, &entity).await;
+    for _ in 0..2 {
+        for http in [&*world.server, &*other] {
+            waits(http, "anna").await;
+        }
+    }
+    let rule = world.server.list("identity/mfa/login-enforcement").await.ok().data()["keys"][0].clone();
+    let rule = format!("identity/mfa/login-enforcement/{}", rule.as_str().unwrap());
+    // One that is for others now, one that is back, one that is gone: each counts for the next login, at either node.
+    let with = async |http: &Http, fields: Value| http.put(&rule, fields).await.ok();
+    let accessors = world.server.get(&rule).await.ok().data()["auth_method_accessors"].clone();
+    with(&other, json!({"auth_method_accessors": [], "auth_method_types": ["kubernetes"]})).await;
+    assert!(login(&world.server, "anna").await.ok().auth()["client_token"] != "");
+    with(&world.server, json!({"auth_method_accessors": accessors})).await;
+    waits(&other, "anna").await;
+    other.delete(&rule).await.ok();
+    assert!(login(&world.server, "anna").await.ok().auth()["client_token"] != "");
+}
+
+#[tokio::test]
 async fn an_identity_token_is_good_until_its_keys_are_gone() {
     let world = World::new().await;
     world.server.policy("prove", r#"path "identity/oidc/token/*" { capabilities = ["read"] }"#).await;

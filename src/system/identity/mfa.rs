@@ -303,13 +303,14 @@ async fn write_rule(cx: Cx<IdentityEngine>, p: WriteRule) -> Result<Reply> {
             "one of 'auth_method_accessors', 'auth_method_types', 'identity_group_ids', 'identity_entity_ids' is needed",
         ));
     }
-    txn.put(&key, &rule)?;
+    handles.identities.put_rule(&mut txn, &rule)?;
     Ok(Reply::empty(txn))
 }
 
 async fn delete_rule(cx: Cx<IdentityEngine>, p: ByName) -> Result<Reply> {
-    let mut txn = cx.engine().handles.identities.view().txn();
-    txn.delete(&enforcement_key(p.name.as_str()));
+    let identities = &cx.engine().handles.identities;
+    let mut txn = identities.view().txn();
+    identities.delete_rule(&mut txn, p.name.as_str())?;
     Ok(Reply::empty(txn))
 }
 
