@@ -1,5 +1,7 @@
 //! The question to the cluster whether a token is good (TokenReview of its authentication API).
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::Kubernetes;
@@ -37,18 +39,8 @@ impl Reviewed {
 /// # Errors
 /// [`Error::Unavailable`] when it does not answer, or does not let us ask.
 pub async fn review(cx: &Cx<Kubernetes>, config: &Config, audience: &str, jwt: &str) -> Result<Option<Reviewed>> {
-    let local = !config.disable_local_ca_jwt;
-    let ca = match config.kubernetes_ca_cert.as_str() {
-        "" if local => pod_file("ca.crt").await.unwrap_or_default(),
-        text => text.to_owned(),
-    };
-    // The configured token, the pod's, or the client's own.
-    let ours = match config.token_reviewer_jwt.reveal().as_str() {
-        "" if local => pod_file("token").await,
-        "" => None,
-        text => Some(text.to_owned()),
-    };
-    let shown = ours.as_deref().unwrap_or(jwt).trim();
+    let Means { authorities, ours } = Means::of(config, Path::new(POD_FOLDER)).await;
+    let shown = ours.as_ref().map_or(jwt, |ours| ours.reveal().as_str()).trim();
     let mut spec = json!({"token": jwt});
     if !audience.is_empty() {
         spec["audiences"] = json!([audience]);
@@ -59,7 +51,7 @@ pub async fn review(cx: &Cx<Kubernetes>, config: &Config, audience: &str, jwt: &
     let request = Fetch::post(address, "application/json", body.to_string().into_bytes())
         .header("accept", Secret::new("application/json".into()))
         .header("authorization", Secret::new(format!("Bearer {shown}")))
-        .trusting(Config::authorities(&ca)?);
+        .trusting(Config::authorities(&authorities)?);
     let answer = fetch(cx.outbound.as_ref(), request).await?;
     match answer.status {
         200 | 201 => {}
@@ -92,8 +84,33 @@ fn vouched(told: &Json, audience: &str) -> Option<Reviewed> {
     Some(Reviewed { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() })
 }
 
-async fn pod_file(name: &str) -> Option<String> {
-    let path = format!("{POD_FOLDER}/{name}");
+/// What a cluster is asked with.
+struct Means {
+    /// Whom to trust for TLS: what is configured, or the pod's.
+    authorities: String,
+    /// What is shown: what is configured, or the pod's; without it, the client's own token.
+    ours: Option<Secret<String>>,
+}
+
+impl Means {
+    async fn of(config: &Config, pod: &Path) -> Self {
+        let local = !config.disable_local_ca_jwt;
+        let authorities = match config.kubernetes_ca_cert.as_str() {
+            "" if local => pod_file(pod, "ca.crt").await.unwrap_or_default(),
+            text => text.to_owned(),
+        };
+        let ours = match config.token_reviewer_jwt.reveal().as_str() {
+            // Read each time: Kubernetes writes it anew every hour.
+            "" if local => pod_file(pod, "token").await.map(Secret::new),
+            "" => None,
+            text => Some(Secret::new(text.to_owned())),
+        };
+        Self { authorities, ours }
+    }
+}
+
+async fn pod_file(folder: &Path, name: &str) -> Option<String> {
+    let path = folder.join(name);
     let length = tokio::fs::metadata(&path).await.ok()?.len();
     if length > POD_FILE_BYTES {
         return None;
@@ -104,6 +121,36 @@ async fn pod_file(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_configured_comes_before_what_the_pod_has_and_that_before_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let pod = folder.path();
+        let means = async |token: &str, ca: &str, disabled: bool| {
+            let config = Config {
+                token_reviewer_jwt: token.into(),
+                kubernetes_ca_cert: ca.into(),
+                disable_local_ca_jwt: disabled,
+                ..Config::default()
+            };
+            let means = Means::of(&config, pod).await;
+            (means.ours.map(|ours| ours.reveal().clone()), means.authorities)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        // Not in a pod.
+        assert_eq!(means("", "", false).await, (None, String::new()));
+        std::fs::write(pod.join("token"), "of the pod").unwrap();
+        std::fs::write(pod.join("ca.crt"), "its CA").unwrap();
+        assert_eq!(means("", "", false).await, (some("of the pod"), "its CA".to_owned()));
+        assert_eq!(means("ours", "", false).await, (some("ours"), "its CA".to_owned()));
+        assert_eq!(means("", "our CA", false).await, (some("of the pod"), "our CA".to_owned()));
+        assert_eq!(means("", "", true).await, (None, String::new()));
+        assert_eq!(means("ours", "our CA", true).await, (some("ours"), "our CA".to_owned()));
+        // The token is another one each hour, and no file fills the memory.
+        std::fs::write(pod.join("token"), "the next one").unwrap();
+        std::fs::write(pod.join("ca.crt"), vec![b'x'; POD_FILE_BYTES as usize + 1]).unwrap();
+        assert_eq!(means("", "", false).await, (some("the next one"), String::new()));
+    }
 
     #[test]
     fn only_a_whole_yes_is_a_yes() {
