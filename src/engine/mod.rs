@@ -3,6 +3,7 @@
 //! An engine is a type with a route table; a row of it is the single declaration of an endpoint. Handlers take an owned
 //! [`Cx`] and parsed parameters, and return their change inside a [`Reply`]: they never commit by themselves.
 
+pub mod class;
 mod cx;
 mod page;
 pub mod params;
@@ -15,11 +16,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use class::{Class, MakesTokens};
 pub use cx::{Caller, CallerFacts, ClientCert, Cx, Frame, PasswordPolicies, RawRequest};
 pub use page::{Page, page};
 pub use params::{Args, Field, Param, Params, Rest};
-pub use reply::{Alias, Body, Child, Leased, Login, Pieces, Renewal, Reply, Resumed, Simulated};
-pub use routes::{At, Claim, Endpoint, Handling, Matched, Routes, Table};
+pub use reply::{Admitted, Alias, Body, Child, Leased, Login, Pieces, Renewal, Reply, Resumed, Simulated};
+pub use routes::{At, Claimed, Endpoint, Handling, Matched, Routes, Table};
 pub use token_rules::{OlderTokenParams, TokenKind, TokenParams, TokenRules, policy_names, show_network, within};
 
 use crate::barrier::{Txn, View};
@@ -140,6 +142,9 @@ impl Mount {
 
 /// A kind of secrets engine, auth method or system engine.
 pub trait Engine: Sized + Send + Sync + 'static {
+    /// What it is, and so whether it can answer with a login.
+    type Class: Class;
+
     /// The word under which it is enabled.
     const TYPE: &'static str;
 

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::token_rules::TokenKind;
+use super::{Cx, Engine, MakesTokens};
 use crate::barrier::Txn;
 use crate::base::json::Map;
 use crate::base::{Json, Ttl, is_default};
@@ -39,7 +40,7 @@ pub enum Body {
     /// Data that is taken back when its lease ends.
     Leased(Leased),
     /// A token to be made.
-    Login(Box<Login>),
+    Login(Admitted),
     /// A login that is none: what it would give is told, and nothing is made.
     Simulated(Simulated),
     /// An answer that was made before: what a wrapping token holds.
@@ -148,6 +149,16 @@ pub struct Login {
     pub resumed: Option<Resumed>,
 }
 
+/// A login as an answer. Only [`Reply::login`] makes one, for engines of a class that makes tokens.
+pub struct Admitted(Box<Login>);
+
+impl Admitted {
+    /// What the token shall be.
+    pub fn login(self) -> Login {
+        *self.0
+    }
+}
+
 /// What a method says of a login that is only asked about.
 #[derive(Clone, Debug, Default)]
 pub struct Simulated {
@@ -244,9 +255,12 @@ impl Reply {
         Self::of(Body::Leased(leased), None)
     }
 
-    /// A login.
-    pub fn login(login: Login) -> Self {
-        Self::of(Body::Login(Box::new(login)), None)
+    /// A login, by an engine that may answer with one.
+    pub fn login<E: Engine>(_: &Cx<E>, login: Login) -> Self
+    where
+        E::Class: MakesTokens,
+    {
+        Self::of(Body::Login(Admitted(Box::new(login))), None)
     }
 
     /// A login that is only asked about: what the method knows of it, and the login or all that stands against it.

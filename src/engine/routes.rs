@@ -16,15 +16,15 @@ use crate::base::{BoxFuture, Error, Operation, Path, Result};
 type AnyArc = Arc<dyn Any + Send + Sync>;
 type Run = Arc<dyn Fn(AnyArc, Frame, &mut Args) -> Result<BoxFuture<'static, Result<Reply>>> + Send + Sync>;
 type Exists = Arc<dyn Fn(AnyArc, Frame, &mut Args) -> Result<bool> + Send + Sync>;
-type Claims = Arc<dyn Fn(AnyArc, Frame, &mut Args) -> Result<Claim> + Send + Sync>;
+type Claims = Arc<dyn Fn(AnyArc, Frame, &mut Args, Claimed) -> Result<Option<String>> + Send + Sync>;
 
-/// Who a login would be, before anything is proven: for lockouts, and for limits of a role.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claim {
-    /// The alias, in the one form that it has after the login. Where there is one, failures lock it out.
-    pub alias: Option<String>,
-    /// The role.
-    pub role: Option<String>,
+/// What is asked of a login before anything is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// The alias that it would be of, in the one form that this has after the login. Where there is one, failures lock it out.
+    Alias,
+    /// The role, for limits of it.
+    Role,
 }
 
 /// One operation of an endpoint.
@@ -108,12 +108,12 @@ impl Endpoint {
         self.claims.is_some()
     }
 
-    /// Who wants in, as far as the parameters can be read.
+    /// Who wants in, or as what, as far as the parameters can be read.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn claim(&self, engine: AnyArc, frame: Frame, args: &mut Args) -> Result<Claim> {
-        self.claims.as_ref().map_or_else(|| Ok(Claim::default()), |f| f(engine, frame, args))
+    pub fn claim(&self, engine: AnyArc, frame: Frame, args: &mut Args, what: Claimed) -> Result<Option<String>> {
+        self.claims.as_ref().map_or_else(|| Ok(None), |f| f(engine, frame, args, what))
     }
 
     fn rest_is_empty(&self, captures: &[(&'static str, String)]) -> bool {
@@ -306,12 +306,12 @@ impl<E: Engine> At<E> {
         self
     }
 
-    /// Is a login: `f` says who wants in, and only looks. Parameters that cannot be read claim nothing.
+    /// Is a login: `f` says who wants in, or as what, and only looks. Parameters that cannot be read claim nothing.
     #[must_use]
-    pub fn claims<P: Params>(mut self, f: fn(&Cx<E>, &P) -> Result<Claim>) -> Self {
-        self.endpoint.claims = Some(Arc::new(move |engine, frame, args| match P::parse(args) {
-            Ok(params) => f(&Cx::new(downcast(engine)?, frame), &params),
-            Err(_) => Ok(Claim::default()),
+    pub fn claims<P: Params>(mut self, f: fn(&Cx<E>, &P, Claimed) -> Result<Option<String>>) -> Self {
+        self.endpoint.claims = Some(Arc::new(move |engine, frame, args, what| match P::parse(args) {
+            Ok(params) => f(&Cx::new(downcast(engine)?, frame), &params, what),
+            Err(_) => Ok(None),
         }));
         self
     }

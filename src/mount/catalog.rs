@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::{approle, cert, jwt, kubernetes, userpass};
 use crate::barrier::{Txn, View};
 use crate::base::{Error, Result};
-use crate::engine::{AnyEngine, Engine, Mount, Mounted};
+use crate::engine::{AnyEngine, Engine, Mount, Mounted, class};
 use crate::secrets::{kv, pki};
 
 /// Secrets engine or auth method.
@@ -28,21 +28,25 @@ pub struct Kind {
     enable: fn(&Mount, &mut Txn) -> Result<()>,
 }
 
-const fn kind<E: Engine>(class: Class) -> Kind {
-    Kind { class, word: E::TYPE, open: Mounted::<E>::open, enable: E::enable }
+const fn secret<E: Engine<Class = class::Secrets>>() -> Kind {
+    Kind { class: Class::Secret, word: E::TYPE, open: Mounted::<E>::open, enable: E::enable }
+}
+
+const fn auth<E: Engine<Class = class::Auth>>() -> Kind {
+    Kind { class: Class::Auth, word: E::TYPE, open: Mounted::<E>::open, enable: E::enable }
 }
 
 /// All of them.
 static KINDS: &[Kind] = &[
     Kind { class: Class::Secret, word: kv::TYPE, open: kv::open, enable: kv::enable },
-    kind::<pki::Pki>(Class::Secret),
-    kind::<approle::AppRole>(Class::Auth),
-    kind::<cert::Cert>(Class::Auth),
-    kind::<jwt::Jwt>(Class::Auth),
-    kind::<kubernetes::Kubernetes>(Class::Auth),
+    secret::<pki::Pki>(),
+    auth::<approle::AppRole>(),
+    auth::<cert::Cert>(),
+    auth::<jwt::Jwt>(),
+    auth::<kubernetes::Kubernetes>(),
     // The same engine under the word for browsers.
-    Kind { word: "oidc", ..kind::<jwt::Jwt>(Class::Auth) },
-    kind::<userpass::Userpass>(Class::Auth),
+    Kind { word: "oidc", ..auth::<jwt::Jwt>() },
+    auth::<userpass::Userpass>(),
 ];
 
 /// All types of a class.

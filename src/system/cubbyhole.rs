@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::barrier::View;
 use crate::base::json::Map;
 use crate::base::{Error, Json, Key, Result, Timestamp, Ttl};
-use crate::engine::{Cx, Engine, Mount, Reply, Rest, Routes};
+use crate::engine::{Cx, Engine, Mount, Reply, Rest, Routes, class};
 use crate::params;
 
 /// The engine.
@@ -38,6 +38,8 @@ pub fn waiting_key(token: &str) -> Key {
 }
 
 impl Engine for Cubbyhole {
+    type Class = class::Own;
+
     const TYPE: &'static str = "cubbyhole";
 
     fn routes() -> Routes<Self> {

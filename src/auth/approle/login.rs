@@ -9,7 +9,7 @@ use super::AppRole;
 use super::role::{self, Role, id_key};
 use super::secret_id::{self, SecretId};
 use crate::base::{Error, Json, Name, Result, Secret};
-use crate::engine::{Alias, Claim, Cx, Login, Renewal, Reply, Routes, within};
+use crate::engine::{Alias, Claimed, Cx, Login, Renewal, Reply, Routes, within};
 use crate::params;
 
 /// Adds the endpoint.
@@ -33,10 +33,13 @@ async fn not_by_reading(_: Cx<AppRole>, _: ()) -> Result<Reply> {
 }
 
 /// The alias of a login is the role id; the role's name is looked up for those who limit it.
-fn claim(cx: &Cx<AppRole>, p: &Credentials) -> Result<Claim> {
-    let Some(role_id) = p.role_id.clone().filter(|id| !id.is_empty()) else { return Ok(Claim::default()) };
+fn claim(cx: &Cx<AppRole>, p: &Credentials, what: Claimed) -> Result<Option<String>> {
+    let Some(role_id) = p.role_id.clone().filter(|id| !id.is_empty()) else { return Ok(None) };
+    if what == Claimed::Alias {
+        return Ok(Some(role_id));
+    }
     let name: Option<Name> = cx.get(&id_key(&cx.engine().digests().role_id(&role_id)))?;
-    Ok(Claim { alias: Some(role_id), role: name.map(|name| name.as_str().to_owned()) })
+    Ok(name.map(|name| name.as_str().to_owned()))
 }
 
 /// One answer for all that does not fit: it does not tell which half was right.
@@ -73,7 +76,7 @@ async fn login(cx: Cx<AppRole>, p: Credentials) -> Result<Reply> {
     if !within(listed, cx.client_addr) || !within(&role.secret_id_bound_cidrs, cx.client_addr) {
         return Err(Error::invalid("source address unauthorized by CIDR restrictions"));
     }
-    let reply = Reply::login(token(&name, &role, secret.as_ref()));
+    let reply = Reply::login(&cx, token(&name, &role, secret.as_ref()));
     Ok(match secret.filter(|s| s.uses > 0) {
         Some(counted) => reply.with(use_once(&cx, &role, &digest, &counted)),
         None => reply,

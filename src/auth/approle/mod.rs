@@ -23,7 +23,7 @@ use digest::Digests;
 
 use crate::barrier::View;
 use crate::base::{BoxFuture, Result};
-use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes};
+use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes, class};
 
 /// The engine.
 pub struct AppRole {
@@ -38,6 +38,8 @@ impl AppRole {
 }
 
 impl Engine for AppRole {
+    type Class = class::Auth;
+
     const TYPE: &'static str = "approle";
 
     fn routes() -> Routes<Self> {

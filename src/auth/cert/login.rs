@@ -15,7 +15,7 @@ use super::role::{self, Role};
 use crate::base::{Error, Json, Name, Result};
 use crate::crypto::sha256;
 use crate::crypto::x509::{Certificate, INTERMEDIATES_MAX, client_path};
-use crate::engine::{Alias, Claim, ClientCert, Cx, Login, Renewal, Reply, Routes};
+use crate::engine::{Alias, Claimed, ClientCert, Cx, Login, Renewal, Reply, Routes};
 use crate::params;
 
 /// Adds the endpoint.
@@ -36,9 +36,9 @@ fn refused() -> Error {
 }
 
 /// The trusted certificate that is meant, for those who limit its logins.
-fn claim(_: &Cx<Cert>, p: &Credentials) -> Result<Claim> {
-    let name = p.name.as_deref().and_then(|name| Name::folded(name).ok());
-    Ok(Claim { alias: None, role: name.map(|name| name.as_str().to_owned()) })
+fn claim(_: &Cx<Cert>, p: &Credentials, what: Claimed) -> Result<Option<String>> {
+    let name = p.name.as_deref().filter(|_| what == Claimed::Role).and_then(|name| Name::folded(name).ok());
+    Ok(name.map(|name| name.as_str().to_owned()))
 }
 
 async fn login(cx: Cx<Cert>, p: Credentials) -> Result<Reply> {
@@ -55,7 +55,7 @@ async fn login(cx: Cx<Cert>, p: Credentials) -> Result<Reply> {
             continue;
         }
         match admitted(&cx, &role, &shown).await {
-            Ok(Some(certificate)) => return Ok(Reply::login(token(&cx, &name, &role, &certificate)?)),
+            Ok(Some(certificate)) => return Ok(Reply::login(&cx, token(&cx, &name, &role, &certificate)?)),
             Ok(None) => {}
             // Another role may know another way to tell.
             Err(error @ Error::Unavailable(_)) => away = Some(error),

@@ -20,7 +20,7 @@ mod simulate;
 
 use crate::barrier::{Txn, View};
 use crate::base::{BoxFuture, Result};
-use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes};
+use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes, class};
 
 /// The engine.
 pub struct Cert {
@@ -29,6 +29,8 @@ pub struct Cert {
 }
 
 impl Engine for Cert {
+    type Class = class::Auth;
+
     const TYPE: &'static str = "cert";
 
     fn routes() -> Routes<Self> {

@@ -93,7 +93,7 @@ async fn finish(cx: Cx<Jwt>, p: Back) -> Result<Reply> {
     if !role.rules.admits(cx.client_addr) {
         return Err(Error::Forbidden("permission denied".into()));
     }
-    Ok(Reply::login(token(&state.role, &role, admitted)).with(state::end(&cx, text.reveal())))
+    Ok(Reply::login(&cx, token(&state.role, &role, admitted)).with(state::end(&cx, text.reveal())))
 }
 
 /// What the issuer says of the person: the claims of its token, and what it tells beside.

@@ -10,7 +10,7 @@ use super::keys;
 use super::role::{self, Role, RoleType};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Name, Result, Secret};
-use crate::engine::{Alias, Claim, Cx, Login, Renewal, Reply, Routes};
+use crate::engine::{Alias, Claimed, Cx, Login, Renewal, Reply, Routes};
 use crate::params;
 
 /// Adds the endpoint.
@@ -29,9 +29,11 @@ params! {
 }
 
 /// The role, for those who limit its logins. Who it is, a token says only once it is verified: it is of nobody whom guesses could lock out.
-fn claim(cx: &Cx<Jwt>, p: &Credentials) -> Result<Claim> {
-    let (name, _) = find_role(cx, &config::of(cx)?, p.role.clone())?;
-    Ok(Claim { alias: None, role: Some(name.as_str().to_owned()) })
+fn claim(cx: &Cx<Jwt>, p: &Credentials, what: Claimed) -> Result<Option<String>> {
+    match what {
+        Claimed::Alias => Ok(None),
+        Claimed::Role => Ok(Some(role_name(&config::of(cx)?, p.role.clone())?.as_str().to_owned())),
+    }
 }
 
 async fn login(cx: Cx<Jwt>, p: Credentials) -> Result<Reply> {
@@ -51,7 +53,7 @@ async fn login(cx: Cx<Jwt>, p: Credentials) -> Result<Reply> {
     if !role.rules.admits(cx.client_addr) {
         return Err(refused());
     }
-    Ok(Reply::login(token(&name, &role, admitted)))
+    Ok(Reply::login(&cx, token(&name, &role, admitted)))
 }
 
 /// One answer for a role that does not exist and one that does not want this token.
@@ -64,13 +66,17 @@ pub fn refused() -> Error {
 /// # Errors
 /// [`Error::Invalid`] when none is named at all.
 pub fn find_role(cx: &Cx<Jwt>, config: &Config, named: Option<String>) -> Result<(Name, Option<Role>)> {
+    let name = role_name(config, named)?;
+    let role = cx.get(&role::key(&name))?;
+    Ok((name, role))
+}
+
+fn role_name(config: &Config, named: Option<String>) -> Result<Name> {
     let named = named.filter(|name| !name.is_empty()).unwrap_or_else(|| config.default_role.clone());
     if named.is_empty() {
         return Err(Error::invalid("missing role"));
     }
-    let name = Name::folded(&named).map_err(|e| Error::invalid(format!("field 'role': {e}")))?;
-    let role = cx.get(&role::key(&name))?;
-    Ok((name, role))
+    Name::folded(&named).map_err(|e| Error::invalid(format!("field 'role': {e}")))
 }
 
 /// What an admitted login's token is to be.

@@ -20,7 +20,7 @@ mod state;
 
 use crate::barrier::View;
 use crate::base::{BoxFuture, Result};
-use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes};
+use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes, class};
 
 /// The engine.
 pub struct Jwt {
@@ -28,6 +28,8 @@ pub struct Jwt {
 }
 
 impl Engine for Jwt {
+    type Class = class::Auth;
+
     const TYPE: &'static str = "jwt";
 
     fn routes() -> Routes<Self> {

@@ -10,7 +10,7 @@ use super::role::{self, AliasSource, Role};
 use crate::auth::jws::{Algorithm, Unverified};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Name, Result, Secret};
-use crate::engine::{Alias, Claim, Cx, Login, Renewal, Reply, Routes};
+use crate::engine::{Alias, Claimed, Cx, Login, Renewal, Reply, Routes};
 use crate::params;
 
 /// Adds the endpoint.
@@ -39,9 +39,9 @@ fn refused() -> Error {
 }
 
 /// The role, for those who limit its logins. An account is known only once the cluster vouches for it: guesses lock nobody out.
-fn claim(_: &Cx<Kubernetes>, p: &Credentials) -> Result<Claim> {
-    let name = p.role.as_deref().and_then(|name| Name::folded(name).ok());
-    Ok(Claim { alias: None, role: name.map(|name| name.as_str().to_owned()) })
+fn claim(_: &Cx<Kubernetes>, p: &Credentials, what: Claimed) -> Result<Option<String>> {
+    let name = p.role.as_deref().filter(|_| what == Claimed::Role).and_then(|name| Name::folded(name).ok());
+    Ok(name.map(|name| name.as_str().to_owned()))
 }
 
 async fn login(cx: Cx<Kubernetes>, p: Credentials) -> Result<Reply> {
@@ -73,7 +73,7 @@ async fn login(cx: Cx<Kubernetes>, p: Credentials) -> Result<Reply> {
     if !role.rules.admits(cx.client_addr) {
         return Err(refused());
     }
-    Ok(Reply::login(made(&name, &role, named)))
+    Ok(Reply::login(&cx, made(&name, &role, named)))
 }
 
 /// The cluster checks these too; a token that says itself that it is over is not sent back in by a cluster that is late.

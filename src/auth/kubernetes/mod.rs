@@ -12,12 +12,14 @@ mod simulate;
 
 use crate::barrier::View;
 use crate::base::{BoxFuture, Result};
-use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes};
+use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes, class};
 
 /// The engine.
 pub struct Kubernetes;
 
 impl Engine for Kubernetes {
+    type Class = class::Auth;
+
     const TYPE: &'static str = "kubernetes";
 
     fn routes() -> Routes<Self> {

@@ -6,7 +6,7 @@ use super::Userpass;
 use super::users::{User, key};
 use crate::base::{Error, Json, Name, Result, Secret};
 use crate::crypto::password;
-use crate::engine::{Alias, Claim, Cx, Login, Renewal, Reply, Routes};
+use crate::engine::{Alias, Claimed, Cx, Login, Renewal, Reply, Routes};
 use crate::params;
 
 /// Adds the endpoints.
@@ -29,8 +29,8 @@ params! {
 }
 
 /// The name is in its one form already: the route folds it.
-fn claim(_: &Cx<Userpass>, p: &Credentials) -> Result<Claim> {
-    Ok(Claim { alias: Some(p.username.as_str().to_owned()), role: None })
+fn claim(_: &Cx<Userpass>, p: &Credentials, what: Claimed) -> Result<Option<String>> {
+    Ok((what == Claimed::Alias).then(|| p.username.as_str().to_owned()))
 }
 
 async fn nameless(_: Cx<Userpass>, _: ()) -> Result<Reply> {
@@ -49,7 +49,7 @@ async fn login(cx: Cx<Userpass>, p: Credentials) -> Result<Reply> {
     if !rules.admits(cx.client_addr) {
         return Err(Error::Forbidden("permission denied".into()));
     }
-    let reply = Reply::login(token(&p.username, &user));
+    let reply = Reply::login(&cx, token(&p.username, &user));
     if !password::is_outdated(user.hash.reveal()) {
         return Ok(reply);
     }

@@ -16,7 +16,7 @@ use hashing::Hashing;
 
 use crate::barrier::View;
 use crate::base::{BoxFuture, Result};
-use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes};
+use crate::engine::{Cx, Engine, Login, Mount, Renewal, Routes, class};
 
 /// The engine.
 pub struct Userpass {
@@ -24,6 +24,8 @@ pub struct Userpass {
 }
 
 impl Engine for Userpass {
+    type Class = class::Auth;
+
     const TYPE: &'static str = "userpass";
 
     fn routes() -> Routes<Self> {

@@ -7,13 +7,15 @@ use crate::barrier::View;
 use crate::base::json::Map;
 use crate::base::{Error, Json, Key, Result, Ttl};
 use crate::engine::params::Scalar;
-use crate::engine::{Cx, Engine, Limits, Mount, Reply, Rest, Routes, page};
+use crate::engine::{Cx, Engine, Limits, Mount, Reply, Rest, Routes, class, page};
 use crate::params;
 
 /// The engine.
 pub struct V1;
 
 impl Engine for V1 {
+    type Class = class::Secrets;
+
     const TYPE: &'static str = super::TYPE;
 
     fn routes() -> Routes<Self> {

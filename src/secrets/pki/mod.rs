@@ -40,7 +40,7 @@ use tokio::sync::Semaphore;
 
 use crate::barrier::{Txn, View};
 use crate::base::{BoxFuture, Json, Result};
-use crate::engine::{Cx, Engine, Mount, Routes, Sample};
+use crate::engine::{Cx, Engine, Mount, Routes, Sample, class};
 
 /// The engine.
 pub struct Pki {
@@ -62,6 +62,8 @@ impl Pki {
 }
 
 impl Engine for Pki {
+    type Class = class::Secrets;
+
     const TYPE: &'static str = "pki";
 
     fn routes() -> Routes<Self> {

@@ -14,7 +14,7 @@ pub use oidc::rotate_due;
 use super::Handles;
 use crate::barrier::View;
 use crate::base::{Error, Operation, Path, Result};
-use crate::engine::{Cx, Engine, Mount, Routes};
+use crate::engine::{Cx, Engine, Mount, Routes, class};
 use crate::params;
 use crate::policy::Query;
 
@@ -25,6 +25,8 @@ pub struct IdentityEngine {
 }
 
 impl Engine for IdentityEngine {
+    type Class = class::Own;
+
     const TYPE: &'static str = "identity";
 
     fn routes() -> Routes<Self> {

@@ -81,5 +81,5 @@ async fn validate(cx: Cx<Sys>, p: Codes) -> Result<Reply> {
     identities.ready(&mut txn, &id);
     let mut login = waiting.login;
     login.resumed = Some(Resumed { mount_accessor: waiting.mount_accessor, path: waiting.path });
-    Ok(Reply::login(login).with(txn))
+    Ok(Reply::login(&cx, login).with(txn))
 }

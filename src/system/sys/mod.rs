@@ -27,7 +27,7 @@ pub use rotation::Rotation;
 use super::{Handles, audit, mounts, policies};
 use crate::barrier::View;
 use crate::base::{Error, Result};
-use crate::engine::{Engine, Mount, Routes};
+use crate::engine::{Engine, Mount, Routes, class};
 
 /// The engine.
 pub struct Sys {
@@ -36,6 +36,8 @@ pub struct Sys {
 }
 
 impl Engine for Sys {
+    type Class = class::Own;
+
     const TYPE: &'static str = "system";
 
     fn routes() -> Routes<Self> {

@@ -185,7 +185,7 @@ fn make(cx: &Cx<TokenEngine>, p: Create, role: Option<Role>, orphan: bool) -> Re
         entity_id,
         endless,
     });
-    Ok(Reply::login(login))
+    Ok(Reply::login(cx, login))
 }
 
 /// The login that a token is made for: one that the role allows, by its name or by a glob.

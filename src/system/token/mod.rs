@@ -9,7 +9,7 @@ mod roles;
 use super::Handles;
 use crate::barrier::View;
 use crate::base::{Error, Result, Secret};
-use crate::engine::{Cx, Engine, Mount, Routes};
+use crate::engine::{Cx, Engine, Mount, Routes, class};
 use crate::token::{Token, Tokens};
 
 /// The engine.
@@ -19,6 +19,8 @@ pub struct TokenEngine {
 }
 
 impl Engine for TokenEngine {
+    type Class = class::Own;
+
     const TYPE: &'static str = "token";
 
     fn routes() -> Routes<Self> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::route::Target;
 use super::run::frame;
 use crate::base::{Error, Path};
-use crate::engine::{Args, Claim};
+use crate::engine::{Args, Claimed};
 use crate::quota::{Asked, Verdict};
 use crate::vault::Vault;
 use crate::vault::request::{Inbound, Refusal};
@@ -24,7 +24,7 @@ impl Vault {
         let Some(client) = inbound.remote.map(|a| a.ip()) else { return Verdict::default() };
         let role = {
             let routed = self.route(inbound.clone());
-            routed.target.as_ref().ok().and_then(|target| self.claim(&routed.inbound, target).role)
+            routed.target.as_ref().ok().and_then(|target| self.claim(&routed.inbound, target, Claimed::Role))
         };
         self.asked(&inbound.path, client, |asked| {
             self.counted(self.quotas.admit_role(asked, role.as_deref(), self.clock.monotonic()))
@@ -44,15 +44,15 @@ impl Vault {
         verdict
     }
 
-    /// Who wants in, if this is a login.
-    pub(in crate::vault) fn claim(&self, inbound: &Inbound, target: &Target) -> Claim {
+    /// Who wants in, or as what, if this is a login.
+    pub(in crate::vault) fn claim(&self, inbound: &Inbound, target: &Target, what: Claimed) -> Option<String> {
         if !target.endpoint().is_login() {
-            return Claim::default();
+            return None;
         }
         let frame = frame(self, inbound, target, None, false);
         let mut args = Args::new(target.captures.clone(), inbound.body.as_ref().clone());
         // Where it cannot be told, the login itself will say why.
-        target.endpoint().claim(target.entry.engine.any(), frame, &mut args).unwrap_or_default()
+        target.endpoint().claim(target.entry.engine.any(), frame, &mut args, what).unwrap_or_default()
     }
 
     /// What is told about limits: whether clients hear how they stand.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Recorded;
 use super::route::Target;
 use crate::base::{Error, Result, limits};
-use crate::engine::{Args, Body, Caller, Frame, Reply, UserLockout};
+use crate::engine::{Args, Body, Caller, Claimed, Frame, Reply, UserLockout};
 use crate::system;
 use crate::vault::Vault;
 use crate::vault::request::Inbound;
@@ -69,8 +69,11 @@ impl Vault {
         }
         let mount = &target.entry.mount;
         let rule = self.settings.facts.lockout(&mount.kind, mount.config.user_lockout.as_ref());
-        let alias = self.claim(&recorded.inbound, target).alias;
-        let Some(name) = alias.filter(|name| !rule.disabled && name.len() <= limits::LOCKOUT_NAME_BYTES) else {
+        if rule.disabled {
+            return Ok(None);
+        }
+        let alias = self.claim(&recorded.inbound, target, Claimed::Alias);
+        let Some(name) = alias.filter(|name| name.len() <= limits::LOCKOUT_NAME_BYTES) else {
             return Ok(None);
         };
         if self.lockouts.locked(&mount.accessor, &name, &rule, self.clock.now())? {

@@ -78,7 +78,7 @@ impl Vault {
                 Response::data(simulate::told(self, recorded, asked)?)
             }
             Body::Login(login) => {
-                let made = login::make(self, recorded, *login)?;
+                let made = login::make(self, recorded, login.login())?;
                 for rows in made.rows {
                     merge(&mut txn, rows);
                 }

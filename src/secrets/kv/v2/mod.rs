@@ -11,7 +11,7 @@ mod versions;
 
 use crate::barrier::View;
 use crate::base::{Error, Key, Result};
-use crate::engine::{Cx, Engine, Mount, Reply, Routes};
+use crate::engine::{Cx, Engine, Mount, Reply, Routes, class};
 use crate::params;
 use crate::secrets::kv::secret_path;
 
@@ -19,6 +19,8 @@ use crate::secrets::kv::secret_path;
 pub struct V2;
 
 impl Engine for V2 {
+    type Class = class::Secrets;
+
     const TYPE: &'static str = super::TYPE;
 
     fn routes() -> Routes<Self> {
