@@ -2,7 +2,7 @@
 //!
 //! | advisory | what went wrong | test |
 //! | --- | --- | --- |
-//! | CVE-2024-2048, CVE-2025-6037 | a pinned certificate was compared by serial number or name | `cert/mod.rs`: `look_alikes_do_not_get_in` |
+//! | CVE-2024-2048, CVE-2025-6037, openbao#173 | a pinned certificate was compared by serial number or name | `cert/mod.rs`: `look_alikes_do_not_get_in` |
 //! | CVE-2024-2660 | OCSP answers were believed unread | `cert/ocsp.rs`: `no_answer_and_every_answer_that_does_not_count_let_nobody_in` |
 //! | CVE-2022-41316 | a list counted only once somebody had looked at it | `cert/lists.rs`: `who_is_on_the_list_stays_out_and_so_does_everybody_once_it_has_ended` |
 //! | CVE-2026-39388 | another certificate renewed a token | `cert/mod.rs`: `renewal_is_for_who_shows_the_very_certificate_of_the_login` |
@@ -10,7 +10,7 @@
 //! | CVE-2021-27400 | a plugin skipped the check of the other side's certificate | [`nothing_turns_the_check_of_the_other_side_off`] |
 //! | CVE-2026-105818 | ACME signed names of a request that nobody had proved | `acme/finalize.rs`, and the property in `admission/tests.rs` |
 //! | GHSA-g892-p242-8g86 | a role's networks did not count for requests | [`the_networks_of_a_role_count_on_every_way`] |
-//! | CVE-2022-25243 | a wildcard was issued although subdomains were not allowed | [`a_wildcard_needs_what_it_stands_for`], `admission/truth_table.rs` |
+//! | CVE-2022-25243 | a wildcard was issued although subdomains were not allowed | [`a_wildcard_needs_what_it_stands_for`], `admission/tests/truth_table.rs` |
 //! | CVE-2021-29653 | tidying took revoked certificates off the list before they ended | [`what_is_revoked_is_listed_until_it_ends`] |
 //! | CVE-2026-5052 | ACME's validation was sent to internal addresses | `acme/reach.rs` |
 //! | CVE-2025-44005, CVE-2026-30836 | one protocol's way in passed by the policy | [`each_way_in_passes_through_the_role`] |
