@@ -16,6 +16,7 @@ use crate::client::{Connection, Target, request};
 use crate::drive::each;
 use crate::limits::{Work, one_core};
 use crate::options::Options;
+use crate::process;
 use crate::report::{Goal, Report, median};
 use crate::rounds::{Series, load};
 use crate::server::{Axum, Place, Server, text};
@@ -53,6 +54,7 @@ pub async fn methods(options: &Options, report: &mut Report) -> Result<()> {
         let beside = load("kv read, beside passwords", target, pid, &setup.read, options.time).await?;
         tries.push(guessers.end().await?);
         reads.add(&beside, alone);
+        idle(pid).await?;
     }
     report.push(jwt.row("jwt login, batch token / one core's verify", Goal::Least(0.20)));
     report.push(approle.row("approle login, batch token / bare axum", Goal::Least(0.15)));
@@ -197,6 +199,18 @@ impl Guessers {
             tried += done??;
         }
         Ok(tried as f64 / time)
+    }
+}
+
+/// Waits until a server has nothing more to do: it checks also the passwords whose clients have gone.
+async fn idle(pid: u32) -> Result<()> {
+    const LOOK: Duration = Duration::from_millis(200);
+    loop {
+        let before = process::cpu(pid)?;
+        tokio::time::sleep(LOOK).await;
+        if process::cpu(pid)?.saturating_sub(before) < LOOK / 5 {
+            return Ok(());
+        }
     }
 }
 
