@@ -502,8 +502,15 @@ async fn leeways_move_the_ends_and_no_more() {
         let mut role = json!({"clock_skew_leeway": 0, "expiration_leeway": 0, "not_before_leeway": 0});
         role.as_object_mut().unwrap().extend(leeways.as_object().unwrap().clone());
         server.put("auth/jwt/role/ci", role).await.ok();
-        let answer = login(&server, "ci", &with(times.clone())).await;
+        let token = with(times.clone());
+        let answer = login(&server, "ci", &token).await;
         assert_eq!(answer.succeeded(), good, "{leeways} {times}: {answer:?}");
+        // What a role's own times forbid, or would allow if it wanted the token, tells nobody that it is there.
+        let stranger = login(&server, "nobody", &token).await.is(400).shape();
+        assert!(good || answer.shape() == stranger, "{leeways} {times}: {answer:?}");
+        server.put("auth/jwt/role/ci", json!({"bound_subject": "another"})).await.ok();
+        assert_eq!(login(&server, "ci", &token).await.shape(), stranger, "{leeways} {times}");
+        server.put("auth/jwt/role/ci", json!({"bound_subject": ""})).await.ok();
     }
 }
 

@@ -1,7 +1,7 @@
 //! `login`: a signed token becomes a token of ours.
 //!
-//! The order decides what is told: whether the token is one of the issuer's and in its time is said to anybody; whether a role exists and
-//! admits it is one answer, the same for both. `simulate` says more, to who may ask it.
+//! What is told depends on the token and the configuration alone: whether it is one of the issuer's, and in its time as it is where a role
+//! says nothing of it. Whether a role exists and admits it, by times of its own too, is one answer. `simulate` says more, to who may ask it.
 
 use super::Jwt;
 use super::admission::{self, Admitted};
@@ -41,19 +41,20 @@ async fn login(cx: Cx<Jwt>, p: Credentials) -> Result<Reply> {
     let config = config::of(&cx)?;
     let (name, found) = find_role(&cx, &config, p.role)?;
     let claims = keys::verified(&cx, &config, jwt.reveal()).await?;
+    let of_issuer = admission::of_issuer(&config, &claims);
+    let told = [of_issuer.clone(), admission::of_time(&Role::default(), &claims, cx.now())].concat();
     let known = found.filter(|role| role.role_type == RoleType::Jwt);
-    let role = known.clone().unwrap_or_default();
-    let against = [admission::of_issuer(&config, &claims), admission::of_time(&role, &claims, cx.now())].concat();
-    if !against.is_empty() {
-        return Err(Error::invalid(format!("error validating token: {}", against.join("; "))));
-    }
+    let is_known = known.is_some();
     // Judged also where there is no such role, so that it takes as long.
-    let admitted = admission::of_role(&role, &claims, cx.now());
-    let (Some(role), Ok(admitted)) = (known, admitted) else { return Err(refused()) };
-    if !role.rules.admits(cx.client_addr) {
-        return Err(refused());
+    let role = known.unwrap_or_default();
+    let in_time = admission::of_time(&role, &claims, cx.now()).is_empty();
+    match admission::of_role(&role, &claims, cx.now()) {
+        Ok(admitted) if is_known && in_time && of_issuer.is_empty() && role.rules.admits(cx.client_addr) => {
+            Ok(Reply::login(&cx, token(&name, &role, admitted)))
+        }
+        _ if told.is_empty() => Err(refused()),
+        _ => Err(Error::invalid(format!("error validating token: {}", told.join("; ")))),
     }
-    Ok(Reply::login(&cx, token(&name, &role, admitted)))
 }
 
 /// One answer for a role that does not exist and one that does not want this token.
