@@ -1,12 +1,16 @@
 """The pieces in deploy/, each looked at by what will read it, as far as it is here."""
 
+import json
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 import unittest
 
+import go_program
 import harness
 from test_agent_envoy import envoy_binary
 
@@ -43,11 +47,59 @@ class TestDeploy(unittest.TestCase):
         done = run(envoy_binary(), "--mode", "validate", "-c", str(DEPLOY / "envoy/bootstrap.yaml"))
         self.assertEqual(done.returncode, 0, done.stderr[-2000:])
 
-    def test_the_nomad_jobs_are_hcl(self):
-        import hcl  # pyhcl, which hvac's tests need too
 
-        for path in sorted((DEPLOY / "nomad").glob("*.hcl")):
-            self.assertIn("job", hcl.loads(path.read_text()), path)
+class TestNomad(unittest.TestCase):
+    """The jobs, read by Nomad's own parser, and what their template stanzas hold."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.parser = go_program.build("nomad_jobs", "nomad-jobs")
+
+    def jobs(self):
+        done = run(self.parser, *map(str, sorted((DEPLOY / "nomad").glob("*.hcl"))))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return {job["ID"]: job for job in map(json.loads, done.stdout.splitlines())}
+
+    def test_nomad_reads_them(self):
+        jobs = self.jobs()
+        self.assertEqual(sorted(jobs), ["web", "web-with-agent"])
+        tasks = {task["Name"]: task for task in jobs["web-with-agent"]["TaskGroups"][0]["Tasks"]}
+        hooks = {name: (task["Lifecycle"]["Hook"], task["Lifecycle"]["Sidecar"]) for name, task in tasks.items() if task["Lifecycle"]}
+        self.assertEqual(hooks, {"secrets-first": ("prestart", False), "secrets-fresh": ("poststart", True)})
+        self.assertEqual(jobs["web"]["TaskGroups"][0]["Tasks"][0]["Vault"]["Role"], "web")
+
+    def test_nomad_refuses_what_is_wrong(self):
+        right = (DEPLOY / "nomad/sidecar.nomad.hcl").read_text()
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "job.hcl"
+            for wrong in [right.replace("hook ", "hok "), right.replace('driver = "exec"', 'drivr = "exec"'), right[:-3]]:
+                self.assertNotEqual(wrong, right)
+                path.write_text(wrong)
+                self.assertEqual(run(self.parser, str(path)).returncode, 1)
+
+    def test_what_nomad_renders_is_right(self):
+        """A template that Nomad fills in by itself is one of ours; what it fills in for our agent is a configuration."""
+        with tempfile.TemporaryDirectory() as folder:
+            source, out = pathlib.Path(folder) / "agent.ctmpl", pathlib.Path(folder) / "agent.hcl"
+            seen = 0
+            for job in self.jobs().values():
+                for task in job["TaskGroups"][0]["Tasks"]:
+                    for template in task["Templates"] or []:
+                        seen += 1
+                        source.write_text(template["EmbeddedTmpl"])
+                        left, right = template["LeftDelim"], template["RightDelim"]
+                        config = pathlib.Path(folder) / "config.hcl"
+                        config.write_text(f'template {{ source = "{source}" destination = "{out}" '
+                                          f'left_delimiter = "{left}" right_delimiter = "{right}" }}')
+                        done = run(harness.binary(), "template", "-check", f"-config={config}")
+                        self.assertEqual(done.returncode, 0, done.stderr)
+                        if template["DestPath"].endswith("agent.hcl"):
+                            done = run(harness.binary(), "template", f"-config={config}",
+                                       NOMAD_SECRETS_DIR="/secrets", NOMAD_ALLOC_DIR="/alloc")
+                            self.assertEqual(done.returncode, 0, done.stderr)
+                            done = run(harness.binary(), "template", "-check", f"-config={out}")
+                            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(seen, 3)
 
 
 class TestEntrypoint(unittest.TestCase):
@@ -80,6 +132,36 @@ class TestEntrypoint(unittest.TestCase):
     def test_it_supervises_and_ends_with_the_childs_code(self):
         done = self.entry("sh", "-c", 'echo "got $PASSWORD"; exit 9')
         self.assertEqual((done.stdout, done.returncode), ("got s3cret-value\n", 9), done.stderr)
+
+    def as_process_1(self, script):
+        """What a program says under an agent that is process 1 of its own name space, as in a container."""
+        if run("unshare", "--pid", "--fork", "--mount-proc", "true").returncode:
+            self.skipTest("no name space can be made here")
+        return subprocess.Popen(
+            ["unshare", "--pid", "--fork", "--mount-proc", str(DEPLOY / "container/entrypoint.sh"), "sh", "-c", script],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=harness.clean_environment(WARIFU_BIN=harness.binary(), WARIFU_CONFIG=str(self.path / "agent.hcl"),
+                                          VAULT_ADDR=self.server.url, VAULT_TOKEN=self.server.root))
+
+    def test_process_1_reaps_what_its_child_left_behind(self):
+        # Five that lose their parent at once, and end a little later.
+        begun = self.as_process_1(
+            "for n in 1 2 3 4 5; do (sleep 0.3 &) ; done; sleep 2; "
+            "grep -l '^State:.Z' /proc/[0-9]*/status; cat /proc/[0-9]*/comm | grep -c sleep; cat /proc/1/comm; exit 5")
+        said, wrong = begun.communicate(timeout=60)
+        self.assertEqual((said.split(), begun.returncode), (["0", "warifu"], 5), wrong)
+
+    def test_process_1_passes_signals_on_and_ends_with_the_childs_code(self):
+        begun = self.as_process_1("trap 'echo hup' HUP; trap 'echo term; exit 9' TERM; echo ready; while :; do sleep 0.1; done")
+        self.addCleanup(begun.kill)
+        self.assertEqual(begun.stdout.readline(), "ready\n")
+        children = pathlib.Path(f"/proc/{begun.pid}/task/{begun.pid}/children")
+        first = int(children.read_text().split()[0])
+        for signal_, word in [(signal.SIGHUP, "hup\n"), (signal.SIGTERM, "term\n")]:
+            os.kill(first, signal_)
+            self.assertEqual(begun.stdout.readline(), word)
+        self.assertEqual(begun.wait(30), 9)
+        begun.communicate()
 
     def test_without_a_program_it_says_so(self):
         self.assertEqual(self.entry().returncode, 64)

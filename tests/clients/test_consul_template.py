@@ -1,16 +1,12 @@
 """consul-template's own runner and ours render the same templates from one server to the same bytes."""
 
 import pathlib
-import shutil
 import subprocess
 import tempfile
 import unittest
 
+import go_program
 import harness
-
-GO = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-HERE = pathlib.Path(__file__).resolve().parent / "consul_template"
-BUILT = harness.ROOT / ".cache" / "consul-template-runner"
 
 # One for each thing that they could see differently: spelling of paths, types of numbers, order of maps, white space,
 # quoting by each encoder, control flow, nested templates, functions on bytes.
@@ -48,18 +44,10 @@ TEMPLATES = [
 ]
 
 
-@unittest.skipUnless(GO, "Go is not installed")
 class TestConsulTemplate(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        BUILT.parent.mkdir(exist_ok=True)
-        made = subprocess.run([GO, "build", "-o", str(BUILT), "."], cwd=HERE, capture_output=True, text=True, timeout=900, check=False,
-                              env=harness.clean_environment(CGO_ENABLED="0", GOFLAGS="-mod=readonly"))
-        if made.returncode:
-            unreachable = any(word in made.stderr for word in ["dial tcp", "no such host", "connection refused", "module lookup disabled"])
-            if not unreachable:
-                raise AssertionError(made.stderr[-3000:])
-            raise unittest.SkipTest("consul-template's modules cannot be fetched here")
+        cls.runner = go_program.build("consul_template", "consul-template-runner")
         cls.server = harness.Server()
         cls.server.mount("kv", "kv", options={"version": "2"})
         cls.server.mount("plain", "kv", options={"version": "1"})
@@ -83,7 +71,7 @@ class TestConsulTemplate(unittest.TestCase):
                 (path / f"{n}.ctmpl").write_text(text)
             environment = harness.clean_environment(VAULT_TOKEN=self.server.root, VAULT_ADDR=self.server.url, REGION="eu")
             words = [word for n in range(len(TEMPLATES)) for word in (f"{path}/{n}.ctmpl", f"{path}/{n}.theirs")]
-            theirs = subprocess.run([str(BUILT), self.server.url, *words], capture_output=True, text=True, timeout=180, check=False,
+            theirs = subprocess.run([self.runner, self.server.url, *words], capture_output=True, text=True, timeout=180, check=False,
                                     env=environment)
             self.assertEqual(theirs.returncode, 0, theirs.stderr[-3000:])
             words = [f"-template={path}/{n}.ctmpl:{path}/{n}.ours" for n in range(len(TEMPLATES))]
