@@ -48,9 +48,7 @@ impl Cache {
     /// The key can neither be read nor made.
     pub(super) fn open(path: &Path, machine_id: &[u8], rng: &dyn Rng) -> Result<Cache, String> {
         let wrong = |error: &dyn std::fmt::Display| format!("cache {}: {error}", path.display());
-        let mut key_path = path.as_os_str().to_owned();
-        key_path.push(".key");
-        let key_path = PathBuf::from(key_path);
+        let key_path = key_path(path);
         let random = match file::read(&key_path) {
             Ok(bytes) if bytes.len() == 32 => Secret::new(bytes),
             Ok(_) => return Err(wrong(&"its key file has an unexpected length")),
@@ -116,6 +114,13 @@ impl Cache {
             warn!(path = %self.path.display(), "the cache could not be written");
         }
     }
+}
+
+/// Where the key of a cache lies.
+pub(super) fn key_path(path: &Path) -> PathBuf {
+    let mut key_path = path.as_os_str().to_owned();
+    key_path.push(".key");
+    PathBuf::from(key_path)
 }
 
 #[cfg(test)]

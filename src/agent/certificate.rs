@@ -51,6 +51,29 @@ pub(super) fn pki_cert(data: &Value) -> Option<Value> {
     Some(Value::map(fields.into_iter().chain([("Data", data)])))
 }
 
+/// Where the server tells whether the certificate of a value was revoked: `mount/cert/serial`.
+pub(super) fn status_path(dependency: &Dependency, value: &Value) -> Option<String> {
+    let pem = value.key("Cert").or_else(|| value.key("Data")?.key("certificate"))?.as_str()?;
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    let mut words: Vec<&str> = dependency.path.split('/').collect();
+    let verb = words.iter().rposition(|word| matches!(*word, "issue" | "sign"))?;
+    words.truncate(verb);
+    // `mount/issuer/name/issue/role`
+    if let [.., "issuer", _] = words[..] {
+        words.truncate(words.len() - 2);
+    }
+    (!words.is_empty()).then(|| format!("{}/cert/{}", words.join("/"), serial(&certificate)))
+}
+
+/// A serial number as the API writes it.
+fn serial(certificate: &X509Certificate) -> String {
+    let bytes = certificate.raw_serial();
+    // DER puts a zero before a first bit that is one.
+    let bytes = bytes.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
 fn line_end(pem: &str) -> String {
     format!("{}\n", pem.trim_end())
 }
@@ -109,13 +132,12 @@ pub(super) fn recover(dependency: &Dependency, files: &[Vec<u8>], now: Timestamp
         wanted = issuer.issuer();
     }
     let complete = dependency.kind == Kind::Certificate && !chain.is_empty();
-    let serial: Vec<String> = leaf.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect();
     let data = Value::map([
         ("certificate", Value::text(pem)),
         ("private_key", Value::text(key)),
         ("issuing_ca", chain.first().map_or(Value::Nil, Value::text)),
         ("ca_chain", Value::list(chain.into_iter().map(Value::text))),
-        ("serial_number", Value::text(serial.join(":"))),
+        ("serial_number", Value::text(serial(leaf))),
         ("expiration", Value::Int(until.as_second())),
     ]);
     let value = match dependency.kind {

@@ -105,7 +105,7 @@ impl Consul {
             }
             status => {
                 let said = if computed { String::new() } else { super::fetch::shown(&reply.body) };
-                Err(Failure { text: format!("Consul answered {status}{said}"), status: Some(status) })
+                Err(Failure::answered(format!("Consul answered {status}{said}"), status))
             }
         }
     }

@@ -38,6 +38,8 @@ pub(super) struct State {
     pub lease_ttl: u64,
     pub leases: BTreeSet<String>,
     pub certificate_seconds: i64,
+    /// The serial numbers of all certificates, and whether each was revoked.
+    pub certificates: BTreeMap<String, bool>,
     /// Whether it can be asked to wait for a change.
     pub push: bool,
     /// When each login was, in seconds.
@@ -183,11 +185,21 @@ impl Fake {
             }
             _ => {}
         }
+        let (method, path) = seen.split_once(' ').unwrap_or_default();
+        let absent = (404, json!({ "errors": [] }));
+        // Anybody may ask for these.
+        if let Some(serial) = path.strip_prefix("pki/cert/") {
+            return match state.certificates.get(serial) {
+                Some(revoked) => (
+                    200,
+                    json!({ "data": { "certificate": "…", "revocation_time": i64::from(*revoked) * 1_700_000_000 } }),
+                ),
+                None => absent,
+            };
+        }
         if !state.tokens.contains(token) {
             return denied;
         }
-        let (method, path) = seen.split_once(' ').unwrap_or_default();
-        let absent = (404, json!({ "errors": [] }));
         match (method, path) {
             ("GET", "auth/token/lookup-self") => {
                 (200, json!({ "data": { "ttl": state.token_ttl, "renewable": state.token_renewable } }))
@@ -257,7 +269,9 @@ impl Fake {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(vec![common_name.to_owned()]).unwrap();
         params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
-        params.serial_number = Some(state.count().into());
+        let serial = state.count();
+        state.certificates.insert(format!("{serial:02x}"), false);
+        params.serial_number = Some(serial.into());
         let now = self.clock.now().as_second();
         params.not_before = time::OffsetDateTime::from_unix_timestamp(now - 30).unwrap();
         params.not_after = time::OffsetDateTime::from_unix_timestamp(now + state.certificate_seconds).unwrap();

@@ -53,11 +53,18 @@ pub(super) struct Failure {
     pub text: String,
     /// The HTTP status, when the server answered.
     pub status: Option<u16>,
+    /// The server said that nothing is here, and not only that it knows no such place.
+    pub absent: bool,
 }
 
 impl Failure {
     pub(super) fn new(text: impl Into<String>) -> Failure {
-        Failure { text: text.into(), status: None }
+        Failure { text: text.into(), status: None, absent: false }
+    }
+
+    /// The server answered, with this status.
+    pub(super) fn answered(text: impl Into<String>, status: u16) -> Failure {
+        Failure { text: text.into(), status: Some(status), absent: false }
     }
 
     /// Whether the server answered that it will not, so that asking again is of little use.
@@ -126,6 +133,13 @@ pub(super) async fn renew_lease(client: &Client, id: &str) -> Result<Duration, F
     seconds.map(Duration::from_secs).ok_or_else(|| Failure::new("the answer holds no lease"))
 }
 
+/// Whether a certificate was revoked, by what the server says at its serial number.
+pub(super) async fn is_revoked(client: &Client, path: &str, computed: bool) -> Result<bool, Failure> {
+    let reply = send(client, Request::read(path), computed).await?;
+    let at = reply.key("data").and_then(|data| data.key("revocation_time")).and_then(Value::as_int);
+    at.map(|at| at > 0).ok_or_else(|| Failure::new("the answer holds no time of revocation"))
+}
+
 /// Sends a request; gives the reply's JSON.
 pub(super) async fn send(client: &Client, request: Request, computed: bool) -> Result<Value, Failure> {
     let reply = client.raw(request).await.map_err(|error| Failure::new(error.to_string()))?;
@@ -151,7 +165,13 @@ pub(super) async fn send(client: &Client, request: Request, computed: bool) -> R
             text.extend(line.join(" ").chars().take(TEXT_MAX));
         }
     }
-    Err(Failure { text, status: Some(reply.status) })
+    // Where nothing lies the list of errors is empty, or there is data about what was removed.
+    let nothing = |body: &Value| match body.key("errors") {
+        Some(Value::List(errors)) => errors.is_empty(),
+        _ => body.key("data").is_some(),
+    };
+    let absent = reply.status == 404 && body.is_ok_and(|body| nothing(&body));
+    Err(Failure { text, status: Some(reply.status), absent })
 }
 
 /// A certificate is valid from a little before it was made; its life is counted from about then.
@@ -168,7 +188,7 @@ async fn read(client: &Client, dependency: &Dependency, infix: &str) -> Result<(
         {
             return Ok((reply, dependency.path.clone()));
         }
-        Ok(_) => Failure { text: "no secret is here".to_owned(), status: Some(404) },
+        Ok(_) => Failure { text: "no secret is here".to_owned(), status: Some(404), absent: true },
         Err(failure) if matches!(failure.status, Some(403 | 404)) => failure,
         Err(failure) => return Err(failure),
     };

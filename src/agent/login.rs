@@ -28,6 +28,8 @@ pub(super) struct Session {
     pub serial: u64,
     /// All sinks have it.
     pub filled: bool,
+    /// How often the server was found again after it was away.
+    pub returns: u64,
 }
 
 /// A token's life.
@@ -86,7 +88,7 @@ impl Login {
             let client = self.bare().with_token(Some(token.secret.clone())).map_err(|error| error.to_string())?;
             let client = client.with_namespace(self.client.namespace().map(str::to_owned));
             let filled = self.fill_sinks(&client, &token).await;
-            let mut session = Session { client, serial, filled };
+            let mut session = Session { client, serial, filled, returns: 0 };
             sessions.send_replace(Some(session.clone()));
             self.keep(&mut session, token, &sessions).await;
         }
@@ -223,6 +225,10 @@ impl Login {
             let request = Request::write("auth/token/renew-self");
             match send(&client, request, false).await {
                 Ok(reply) => {
+                    if backoff.failures() > 0 {
+                        session.returns += 1;
+                        sessions.send_replace(Some(session.clone()));
+                    }
                     backoff.reset();
                     time = reply.key("auth").and_then(|auth| seconds(auth, "lease_duration"));
                     // Near its longest life, a token gets less and less: better a new one in time.
@@ -365,10 +371,7 @@ async fn unwrap(client: &Client, token: &Secret<String>, expected: &str) -> Resu
     let reply = send(client, lookup, true).await.map_err(named)?;
     let made_at = reply.key("data").and_then(|data| data.key("creation_path")).and_then(Value::as_str);
     if made_at.map(|path| path.trim_matches('/')) != Some(expected) {
-        return Err(Failure {
-            text: "the wrapped secret id was made at another path than expected".to_owned(),
-            status: Some(400),
-        });
+        return Err(Failure::answered("the wrapped secret id was made at another path than expected", 400));
     }
     let reply = send(&with_token(client, token)?, Request::write("sys/wrapping/unwrap"), true).await.map_err(named)?;
     let data = reply.key("data").ok_or_else(|| failure("the wrapped answer has no secret id"))?;
@@ -390,7 +393,7 @@ fn seconds(value: &Value, key: &str) -> Option<Duration> {
 }
 
 fn failure(text: impl Into<String>) -> Failure {
-    Failure { text: text.into(), status: None }
+    Failure::new(text)
 }
 
 fn unreadable(what: &str, error: &std::io::Error) -> Failure {

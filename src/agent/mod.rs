@@ -67,6 +67,8 @@ pub struct Surroundings {
     pub environment: Environment,
     /// Where the configuration is read again.
     pub reread: Option<Reread>,
+    /// Told when all is rendered and nothing has happened for a while.
+    pub at_rest: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// Reads a configuration file.
@@ -147,11 +149,12 @@ async fn work_in(
     signals: &mut Signals,
     (progress, rendered): (watch::Sender<Progress>, watch::Receiver<Progress>),
 ) -> Result<u8, String> {
-    let Surroundings { clock, rng, environment, reread } = surroundings;
+    let Surroundings { clock, rng, environment, reread, at_rest } = surroundings;
     let reloader = reload::Reloader::new(&config, reread);
     let _pid_file = config.pid_file.clone().map(write_pid).transpose()?;
     let mut settings = config.vault.settings(|name| environment(name)).map_err(|error| error.to_string())?;
     let for_store = config.store_settings();
+    let private = config.private_files();
     let auto_auth = config.auto_auth.or_else(|| known_token(&config.vault, &environment));
     if let Some(Method::Cert { ca_cert, client_cert, client_key, .. }) = auto_auth.as_ref().map(|auth| &auth.method) {
         settings.ca_cert = ca_cert.clone().or(settings.ca_cert);
@@ -213,6 +216,7 @@ async fn work_in(
         once: config.exit_after_auth,
         fail_fast: config.fail_fast,
         cache,
+        private,
     };
     let login = auto_auth.map(|auth| Login::new(auth, client, clock.clone(), rng.clone(), suspicion.clone()));
     let tools = Tools {
@@ -223,6 +227,7 @@ async fn work_in(
         suspicion,
         consul,
         published,
+        at_rest,
     };
     let renderer = Renderer::new(orders, tools);
     // Without a login there is no sender from the start: else who renders once would wait for one.
@@ -258,13 +263,17 @@ async fn work_in(
     }
 }
 
-/// A login with a token that is known already: the file's, or as consul-template has it, the environment's.
+/// A login with a token that is known already: the configuration's or of the file that it names, or as consul-template has it, the environment's.
 fn known_token(vault: &config::Vault, environment: &Environment) -> Option<config::AutoAuth> {
     let from_environment =
         || ["VAULT_TOKEN", "BAO_TOKEN"].iter().find_map(|name| environment(name)?.into_string().ok());
-    let token = vault.token.clone().or_else(|| from_environment().map(Secret::new))?;
+    let method = match (&vault.token, &vault.token_file) {
+        (Some(token), _) => Method::Token(token.clone()),
+        (None, Some(path)) => Method::TokenFile(path.clone()),
+        (None, None) => Method::Token(Secret::new(from_environment()?)),
+    };
     Some(config::AutoAuth {
-        method: Method::Token(token),
+        method,
         namespace: None,
         backoff_min: Duration::from_secs(1),
         backoff_max: Duration::from_secs(60),

@@ -1,6 +1,7 @@
 //! Child processes: the commands of templates, and who else must be waited for when the agent is process 1.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,21 +18,20 @@ use crate::base::Clock;
 pub(super) struct Children(Arc<Mutex<BTreeSet<i32>>>);
 
 impl Children {
-    /// Starts a program in a process group of its own, so that a signal to the agent's group does not reach it twice.
+    /// Starts a program in a process group of its own, so that a signal to the agent's group does not reach it twice. Without
+    /// variables it has ours.
     pub(super) fn spawn(
         &self,
         words: &[String],
-        variables: &[(String, std::ffi::OsString)],
+        variables: Option<Vec<(OsString, OsString)>>,
         stdin: Stdio,
     ) -> std::io::Result<(Child, Option<Pid>)> {
         let (program, arguments) = words.split_first().ok_or_else(|| std::io::Error::other("no program"))?;
-        let child = tokio::process::Command::new(program)
-            .args(arguments)
-            .envs(variables.iter().map(|(name, value)| (name, value)))
-            .stdin(stdin)
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
+        let mut command = tokio::process::Command::new(program);
+        if let Some(variables) = variables {
+            command.env_clear().envs(variables);
+        }
+        let child = command.args(arguments).stdin(stdin).process_group(0).kill_on_drop(true).spawn()?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         if let Some(pid) = pid {
             self.known().insert(pid.as_raw_nonzero().get());
@@ -75,7 +75,7 @@ pub(super) fn signal(pid: Option<Pid>, signal: Signal) {
 /// Runs a template's command to its end, or kills it when its time is up.
 pub(super) async fn run_command(command: Command, children: Children, clock: Arc<dyn Clock>) {
     let program = command.words.first().map_or("", String::as_str).to_owned();
-    let (mut child, pid) = match children.spawn(&command.words, &[], Stdio::null()) {
+    let (mut child, pid) = match children.spawn(&command.words, None, Stdio::null()) {
         Ok(started) => started,
         Err(error) => return warn!(program, %error, "the command could not be started"),
     };

@@ -81,7 +81,10 @@ fn fixed(config: &Config) -> Vec<(&'static str, String)> {
         ("auto_auth", format!("{:?}", config.auto_auth)),
         ("exec", format!("{:?}", config.exec)),
         ("pid_file", format!("{:?}", config.pid_file)),
-        ("log_level, log_format", format!("{:?}{:?}", config.log_level, config.log_format)),
+        (
+            "log_level, log_format, log_file",
+            format!("{:?}{:?}{:?}", config.log_level, config.log_format, config.log_file),
+        ),
         ("consul", format!("{:?}", config.consul)),
         ("listener", format!("{:?}", config.listeners)),
         ("api_proxy", format!("{:?}", config.proxy_token)),

@@ -1,5 +1,6 @@
 //! One child process: started once everything is rendered, restarted when something changed, its end is the agent's end.
 
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,13 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::config::Exec;
-use super::pace::{Backoff, Due, sleep_until};
+use super::pace::{Backoff, Due, share, sleep_until};
 use super::process::{self, Children, exit_code};
 use super::render::Progress;
 use crate::base::{Clock, Rng};
 
-/// How long a child may take to stop before it is killed.
-const STOP_TIME: Duration = Duration::from_secs(30);
+/// The longest wait between two attempts to start a child.
+const START_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The signals that the agent listens to.
 pub(super) struct Signals {
@@ -82,19 +83,33 @@ pub(super) async fn supervise(
 ) -> u8 {
     tokio::pin!(work);
     let mut running: Option<Running> = None;
-    let mut backoff = Backoff::new(Duration::from_secs(1), STOP_TIME);
+    let mut backoff = Backoff::new(Duration::from_secs(1), START_WAIT_MAX);
     // The agent was told to end: the child's end is awaited until then.
     let mut ending: Option<Due> = None;
+    // Something has changed: the child hears of it then.
+    let mut changing: Option<Due> = None;
     loop {
         let now = progress.borrow_and_update().clone();
         if ending.is_none() {
             let outdated = running.as_ref().is_some_and(|running| running.revision != now.revision);
-            if outdated
-                && exec.restart
-                && let Some(old) = running.take()
-            {
-                info!("what was rendered has changed; the child is restarted");
-                stop(old, exec.stop_signal, children, clock).await;
+            if outdated && exec.restart && changing.is_none() {
+                changing = Some(Due::after(&**clock, share(exec.splay, 0, 1000, &**rng)));
+            }
+            if changing.is_some_and(|due| due.has_come(&**clock)) {
+                changing = None;
+                running = match (running.take(), exec.reload_signal) {
+                    (Some(old), Some(signal)) => {
+                        info!("what was rendered has changed; the child is told to read it");
+                        process::signal(old.pid, signal);
+                        Some(Running { revision: now.revision, ..old })
+                    }
+                    (Some(old), None) => {
+                        info!("what was rendered has changed; the child is restarted");
+                        stop(old, exec, children, clock).await;
+                        None
+                    }
+                    (None, _) => None,
+                };
             }
             if running.is_none() && now.complete {
                 running = start(exec, &now, children);
@@ -116,11 +131,9 @@ pub(super) async fn supervise(
                 None => std::future::pending().await,
             }
         };
-        let patience = async {
-            match ending {
-                Some(due) => sleep_until(due, &**clock).await,
-                None => std::future::pending().await,
-            }
+        let until = async |due: Option<Due>| match due {
+            Some(due) => sleep_until(due, &**clock).await,
+            None => std::future::pending().await,
         };
         tokio::select! {
             status = end => {
@@ -135,20 +148,21 @@ pub(super) async fn supervise(
                 if signal == Signal::HUP {
                     hangup();
                 } else {
-                    ending = ending.or(Some(Due::after(&**clock, STOP_TIME)));
+                    ending = ending.or(Some(Due::after(&**clock, exec.stop_time)));
                 }
             }
-            () = patience => {
+            () = until(changing), if ending.is_none() => {}
+            () = until(ending) => {
                 warn!("the child does not stop and is killed");
                 process::signal(pid, Signal::KILL);
-                ending = Some(Due::after(&**clock, STOP_TIME));
+                ending = Some(Due::after(&**clock, exec.stop_time));
             }
             ended = &mut work => {
                 if let Err(text) = ended {
                     error!(error = %text, "the agent ends");
                 }
                 if let Some(old) = running.take() {
-                    stop(old, exec.stop_signal, children, clock).await;
+                    stop(old, exec, children, clock).await;
                 }
                 return 1;
             }
@@ -158,12 +172,10 @@ pub(super) async fn supervise(
 }
 
 fn start(exec: &Exec, progress: &Progress, children: &Children) -> Option<Running> {
-    let variables: Vec<_> = progress
-        .variables
-        .iter()
-        .map(|(name, value)| (name.clone(), std::ffi::OsString::from_vec(value.clone())))
-        .collect();
-    match children.spawn(&exec.words, &variables, std::process::Stdio::inherit()) {
+    let rendered = progress.variables.iter();
+    let mut variables = exec.variables.of(std::env::vars_os());
+    variables.extend(rendered.map(|(name, value)| (OsString::from(name), OsString::from_vec(value.clone()))));
+    match children.spawn(&exec.words, Some(variables), std::process::Stdio::inherit()) {
         Ok((child, pid)) => {
             info!(pid = child.id(), "the child is started");
             Some(Running { child, pid, revision: progress.revision })
@@ -175,9 +187,9 @@ fn start(exec: &Exec, progress: &Progress, children: &Children) -> Option<Runnin
     }
 }
 
-async fn stop(mut old: Running, signal: Signal, children: &Children, clock: &Arc<dyn Clock>) {
-    process::signal(old.pid, signal);
-    let due = Due::after(&**clock, STOP_TIME);
+async fn stop(mut old: Running, exec: &Exec, children: &Children, clock: &Arc<dyn Clock>) {
+    process::signal(old.pid, exec.stop_signal);
+    let due = Due::after(&**clock, exec.stop_time);
     let ended = tokio::select! {
         _ = old.child.wait() => true,
         () = sleep_until(due, &**clock) => false,

@@ -1,6 +1,8 @@
 //! `warifu agent`: reads the configuration and hands it to the agent.
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use clap::Parser;
 use super::face::{self, complain};
 use crate::agent::{self, Surroundings};
 use crate::base::time::SystemClock;
+use crate::base::wipe;
 use crate::crypto::SystemRng;
 use crate::telemetry::{Format, Level, Log};
 
@@ -24,11 +27,14 @@ struct Flags {
     #[arg(long = "exit-after-auth")]
     exit_after_auth: bool,
     /// The least severe line that is logged.
-    #[arg(long = "log-level", env = "VAULT_LOG_LEVEL", default_value = "info")]
-    log_level: Level,
+    #[arg(long = "log-level", env = "VAULT_LOG_LEVEL")]
+    log_level: Option<Level>,
     /// How a line of the log looks.
-    #[arg(long = "log-format", env = "VAULT_LOG_FORMAT", default_value = "standard")]
-    log_format: Format,
+    #[arg(long = "log-format", env = "VAULT_LOG_FORMAT")]
+    log_format: Option<Format>,
+    /// A file for the log, besides the standard error stream.
+    #[arg(long = "log-file", env = "VAULT_LOG_FILE")]
+    log_file: Option<PathBuf>,
 }
 
 /// Runs an agent until it is told to stop, or its child ends.
@@ -42,7 +48,17 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Err(error) => return complain(&error),
     };
     config.exit_after_auth |= flags.exit_after_auth;
-    if let Err(error) = Log::start(flags.log_level, flags.log_format) {
+    // What is said on the command line goes before the configuration.
+    let level = flags.log_level.or(config.log_level).unwrap_or_default();
+    let format = flags.log_format.or(config.log_format).unwrap_or_default();
+    let started = match flags.log_file.as_ref().or(config.log_file.as_ref()) {
+        Some(path) => match OpenOptions::new().append(true).create(true).mode(0o640).open(path) {
+            Ok(file) => Log::start_with_file(level, format, file),
+            Err(error) => return complain(&format!("{}: {error}", path.display())),
+        },
+        None => Log::start(level, format),
+    };
+    if let Err(error) = started {
         return complain(&error.to_string());
     }
     let path = flags.config;
@@ -57,5 +73,9 @@ pub(super) fn surroundings() -> Surroundings {
         rng: Arc::new(SystemRng::new()),
         environment: Arc::new(|name: &str| std::env::var_os(name)),
         reread: None,
+        at_rest: Arc::new(|| {
+            wipe::give_back();
+            wipe::give_back_code();
+        }),
     }
 }

@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
@@ -119,6 +121,20 @@ impl Log {
     /// When the process logs already.
     pub fn start(level: Level, format: Format) -> Result<Self, tracing::subscriber::SetGlobalDefaultError> {
         let (subscriber, log) = subscriber(level, format, std::io::stderr);
+        tracing::subscriber::set_global_default(subscriber)?;
+        Ok(log)
+    }
+
+    /// Begins to log to the standard error stream and to a file.
+    ///
+    /// # Errors
+    /// When the process logs already.
+    pub fn start_with_file(
+        level: Level,
+        format: Format,
+        file: File,
+    ) -> Result<Self, tracing::subscriber::SetGlobalDefaultError> {
+        let (subscriber, log) = subscriber(level, format, std::io::stderr.and(Arc::new(file)));
         tracing::subscriber::set_global_default(subscriber)?;
         Ok(log)
     }

@@ -3,9 +3,11 @@
 import datetime
 import http.client
 import json
+import os
 import pathlib
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 import unittest
@@ -244,6 +246,40 @@ class TestServer(unittest.TestCase):
         self.assertEqual(ask("/v1/kv/data/app", metrics, X_Vault_Request="true")[0], 404)
         self.assertIn(b"warifu_agent_rendered 1", ask("/agent/v1/metrics", metrics)[1])
         self.assertEqual(ask("/agent/v1/quit", metrics)[0], 404)
+
+    def test_the_log_is_as_the_configuration_says_and_the_command_line_before_it(self):
+        agent = self.begin(f'log_level = "debug" log_format = "json" log_file = "{self.path}/file.log"')
+        harness.eventually(agent.is_rendered)
+        lines = [json.loads(line) for line in harness.eventually(agent.logged).splitlines()]
+        self.assertIn(("DEBUG", "fetched"), {(line["level"], line["message"]) for line in lines})
+        self.assertEqual((self.path / "file.log").read_text().splitlines()[:3], agent.logged().splitlines()[:3])
+        self.assertEqual((self.path / "file.log").stat().st_mode & 0o007, 0)
+        agent.stop()
+        agent = self.begin('log_level = "debug" log_format = "json"')
+        agent.stop()
+        agent.environment = {"VAULT_LOG_LEVEL": "warn", "VAULT_LOG_FORMAT": "standard"}
+        (self.path / "agent.log").unlink()
+        agent.start()
+        harness.eventually(agent.is_rendered)
+        self.assertEqual(agent.logged(), "")
+
+    @unittest.skipUnless(os.getuid() == 0 and pathlib.Path("/usr/bin/python3").exists(), "only root can be somebody else")
+    def test_only_the_users_that_are_named_get_what_is_for_envoy(self):
+        agent = self.begin(f"""sds {{
+            socket_path = "{self.path}/sds.sock"
+            mode = "0666"
+            allowed_uids = [65533]
+            generic "word" {{ contents = "word" }} }}""")
+        harness.eventually(agent.is_rendered)
+        self.path.chmod(0o711)
+        asks = ("import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(sys.argv[1])\n"
+                "try:\n s.sendall(b'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n' + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])); print(len(s.recv(9)))\n"
+                "except OSError: print(0)")
+        for user, length in [(0, "9"), (65533, "9"), (65534, "0")]:
+            done = subprocess.run(["/usr/bin/python3", "-S", "-c", asks, f"{self.path}/sds.sock"], user=user, cwd="/",
+                                  capture_output=True, text=True, check=False, timeout=20)
+            self.assertEqual(done.stdout.strip(), length, f"{user}: {done.stderr}")
+        self.assertIn("uid=65534", agent.logged())
 
     def test_a_rotation_is_asked_for_by_name(self):
         agent = self.begin()

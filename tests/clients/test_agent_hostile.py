@@ -36,9 +36,10 @@ class TestHostile(unittest.TestCase):
     def put(self, value):
         self.server.must("PUT", "kv/data/app", {"data": {"v": value}})
 
-    def begin(self, rest, url=None):
+    def begin(self, rest, url=None, **environment):
         agent = Patient(self.path, f'vault {{ address = "{url or self.server.url}" ca_cert = "{self.server.ca}" }}\n'
-                      f'auto_auth {{ method "token_file" {{ config {{ token_file_path = "{self.path}/token" }} }} }}\n{rest}')
+                      f'auto_auth {{ method "token_file" {{ config {{ token_file_path = "{self.path}/token" }} }} }}\n{rest}',
+                      **environment)
         self.addCleanup(agent.stop)
         return agent
 
@@ -61,6 +62,64 @@ class TestHostile(unittest.TestCase):
         self.assertEqual(names, {"agent.hcl", "agent.log", "agent.sock", "token", "out", "small"})
         self.put("it fits")
         harness.eventually(lambda: self.text() == "it fits")
+
+    def test_a_file_system_that_is_full_keeps_the_old_file_until_there_is_room(self):
+        small = self.path / "small"
+        small.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(small)], capture_output=True, check=False).returncode:
+            self.skipTest("no file system can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(small)], check=True)
+        agent = self.begin(self.template("small/out") + self.template("other"))
+        harness.eventually(lambda: self.text("small/out") == "one" and "tells of changes" in agent.logged())
+        self.put("x" * 100_000)
+        harness.eventually(lambda: "No space left" in agent.logged())
+        harness.eventually(lambda: len(self.text("other")) == 100_000)
+        self.assertEqual([path.name for path in small.iterdir()], ["out"])
+        self.assertEqual(self.text("small/out"), "one")
+        subprocess.run(["mount", "-o", "remount,size=1m", str(small)], check=True)
+        harness.eventually(lambda: len(self.text("small/out")) == 100_000)
+
+    def test_a_server_that_drips_or_never_ends_is_given_up(self):
+        """Each byte comes in time and the answer never does; or it comes as fast as it can, without an end."""
+        ends = threading.Event()
+        self.addCleanup(ends.set)
+
+        class Dripping(http.server.BaseHTTPRequestHandler):
+            piece, pause = b" ", 0.1
+
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                try:
+                    while not ends.wait(self.pause):
+                        self.wfile.write(self.piece)
+                except OSError:
+                    pass
+
+            do_PUT = do_POST = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        for piece, pause in [(b" ", 0.1), (b"[" * (1 << 20), 0)]:
+            Dripping.piece, Dripping.pause = piece, pause
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping)
+            server.daemon_threads = True
+            server.handle_error = lambda *_: None
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            self.addCleanup(server.shutdown)
+            (self.path / "out").write_text("kept")
+            (self.path / "agent.log").unlink(missing_ok=True)
+            agent = self.begin(self.template("out") + self.template("plain", "plain"), f"http://127.0.0.1:{server.server_port}",
+                               VAULT_CLIENT_TIMEOUT="2s")
+            harness.eventually(lambda: self.text("plain") == "plain")
+            harness.eventually(lambda agent=agent: agent.logged().count("login failed") >= 2, 30)
+            status = pathlib.Path(f"/proc/{agent.process.pid}/status").read_text()
+            most = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+            self.assertLess(most, 250_000, "KiB: an answer is bounded")
+            self.assertEqual(self.text(), "kept")
+            agent.stop()
+            (self.path / "plain").unlink()
 
     def test_a_child_that_floods_its_output_costs_the_agent_nothing(self):
         agent = self.begin(self.template("out") + f'''

@@ -348,6 +348,19 @@ class ByHvac(unittest.TestCase):
         self.assertEqual(self.who(client), "kubernetes-prod-web")
         self.assertEqual(command(self.server, "kubernetes", "role=web", "jwt=-", stdin=good)[0], "kubernetes-prod-web")
         self.assertIn("Code: 400", command(self.server, "kubernetes", "role=web", f"jwt={stranger}")[1])
+        # The agent, with the token of its pod, which stays where it is.
+        for text, ends in ((good, 0), (stranger, 1)):
+            (keys / "token").write_text(text)
+            (keys / "agent.hcl").write_text(
+                f'vault {{ address = "{self.server.url}" }}\n'
+                f'auto_auth {{ method "kubernetes" {{ config {{ role = "web" token_path = "{keys}/token" }} exit_on_err = true }} }}\n'
+                f'template {{ destination = "{keys}/out" contents = {json.dumps(Certificates.WHO)} }}\n')
+            (keys / "out").unlink(missing_ok=True)
+            done = subprocess.run([binary(), "template", f"-config={keys}/agent.hcl"], stdin=subprocess.DEVNULL, capture_output=True,
+                                  text=True, timeout=60, env=clean_environment())
+            self.assertEqual(done.returncode, ends, done.stderr)
+            self.assertEqual((keys / "out").read_text() if ends == 0 else "", "kubernetes-prod-web" if ends == 0 else "")
+            self.assertTrue((keys / "token").exists())
         self.assertEqual(set(cluster.asked), {("/apis/authentication.k8s.io/v1/tokenreviews", "Bearer of the reviewer")})
 
 

@@ -188,6 +188,7 @@ pub(super) fn envoy(body: &Body) -> Result<Option<(sds::Settings, Vec<TemplateCo
                 command: None,
                 wait: None,
                 sandbox: None,
+                denied: Vec::new(),
             });
         }
     }

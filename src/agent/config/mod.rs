@@ -1,5 +1,8 @@
 //! The agent's configuration, in vault-agent's words: what it says, and how the environment adds to it.
 
+mod child;
+#[cfg(test)]
+mod defaults;
 mod extra;
 mod method;
 mod read;
@@ -13,6 +16,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::Settings;
+use crate::telemetry::{Format, Level};
+
+pub use child::{Exec, Variables};
 
 /// All of it.
 #[derive(Debug)]
@@ -29,10 +35,12 @@ pub struct Config {
     pub exit_after_auth: bool,
     /// Where to write the process id.
     pub pid_file: Option<PathBuf>,
-    /// For the door that sets up the log.
-    pub log_level: Option<String>,
-    /// For the door that sets up the log.
-    pub log_format: Option<String>,
+    /// The least severe line that is logged, for the door that sets up the log.
+    pub log_level: Option<Level>,
+    /// How a line of the log looks, for the same door.
+    pub log_format: Option<Format>,
+    /// Where the log goes besides the standard error stream.
+    pub log_file: Option<PathBuf>,
     /// End with an error when a fetch has failed for good.
     pub exit_on_retry_failure: bool,
     /// How often secrets without a lease are read again.
@@ -146,6 +154,8 @@ pub struct Vault {
     pub retries_max: Option<u32>,
     /// A token that the file holds, as consul-template's may.
     pub token: Option<crate::base::Secret<String>>,
+    /// A file that holds a token, which an agent keeps fresh.
+    pub token_file: Option<PathBuf>,
 }
 
 /// A login and its sinks.
@@ -245,6 +255,8 @@ pub struct TemplateConfig {
     pub wait: Option<(Duration, Duration)>,
     /// The folder that `file` may read below.
     pub sandbox: Option<PathBuf>,
+    /// Functions that it may not use.
+    pub denied: Vec<String>,
 }
 
 /// The text of a template.
@@ -314,17 +326,6 @@ pub struct Command {
     pub timeout: Duration,
 }
 
-/// The child.
-#[derive(Debug)]
-pub struct Exec {
-    /// Program and arguments.
-    pub words: Vec<String>,
-    /// Whether it is restarted when something rendered changed.
-    pub restart: bool,
-    /// What asks it to stop.
-    pub stop_signal: rustix::process::Signal,
-}
-
 impl Config {
     /// A configuration that says nothing: the environment says where the server is and what the token.
     #[must_use]
@@ -342,6 +343,31 @@ impl Config {
         self.templates.retain(|template| !matches!(template.target, Target::Envoy(..)));
     }
 
+    /// The files by which the agent proves who it is, where its token goes, and what it remembers.
+    pub(super) fn private_files(&self) -> Vec<PathBuf> {
+        let mut files: Vec<PathBuf> =
+            [&self.vault.token_file, &self.vault.client_key].into_iter().flatten().cloned().collect();
+        if let Some(auth) = &self.auto_auth {
+            match &auth.method {
+                Method::AppRole { role_id, secret_id, .. } => {
+                    files.push(role_id.clone());
+                    files.extend(secret_id.clone());
+                }
+                Method::TokenFile(path) | Method::Jwt { path, .. } => files.push(path.clone()),
+                Method::Cert { client_key, .. } => files.extend(client_key.clone()),
+                Method::Token(_) => {}
+            }
+            files.extend(auth.sinks.iter().map(|sink| sink.path.clone()));
+        }
+        if let Some(consul) = &self.consul {
+            files.extend(consul.client_key.clone());
+        }
+        if let Some(cache) = &self.cache {
+            files.extend([cache.path.clone(), super::cache::key_path(&cache.path)]);
+        }
+        files
+    }
+
     /// What the store of dependencies is told.
     pub(super) fn store_settings(&self) -> super::store::Settings {
         super::store::Settings {
@@ -354,7 +380,7 @@ impl Config {
 
     /// Runs this beside the rendering.
     pub fn supervise(&mut self, words: Vec<String>, restart: bool) {
-        self.exec = Some(Exec { words, restart, stop_signal: rustix::process::Signal::TERM });
+        self.exec = Some(Exec { restart, ..Exec::of(words) });
         self.exit_after_auth = false;
     }
 
@@ -381,6 +407,7 @@ impl Config {
             command: None,
             wait: None,
             sandbox: None,
+            denied: Vec::new(),
         });
         Ok(())
     }
@@ -398,6 +425,7 @@ impl Config {
             command: None,
             wait: None,
             sandbox: None,
+            denied: Vec::new(),
         });
     }
 
@@ -417,6 +445,11 @@ impl Config {
 }
 
 impl Vault {
+    /// Whether the file says what the token is, or where.
+    fn has_token(&self) -> bool {
+        self.token.is_some() || self.token_file.is_some()
+    }
+
     /// How to reach the server. The environment, read through `lookup`, goes before the file, as in vault-agent.
     ///
     /// # Errors

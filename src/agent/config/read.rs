@@ -1,15 +1,19 @@
 //! Reading the configuration. A key that nobody knows is an error with its place.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use super::child::exec;
 use super::extra;
 use super::method::auto_auth;
 use super::server::{RETRIES_DEFAULT, vault};
-use super::templates::{env_template, exec, file_template, waiting};
+use super::templates::{env_template, file_template, waiting};
 use super::values::{boolean, path, some_time, string, threshold};
 use super::{Config, Target, Vault};
-use crate::hcl::{self, Body, Result};
+use crate::hcl::{self, Attr, Body, Result};
 
 /// The most templates, of files and of variables together.
 const TEMPLATES_MAX: usize = 1000;
@@ -65,6 +69,8 @@ impl Config {
             "syslog",
             "deduplicate",
             "block_query_wait",
+            "default_left_delimiter",
+            "default_right_delimiter",
         ])?;
         for (name, usual) in [("kill_signal", "SIGINT"), ("reload_signal", "SIGHUP")] {
             if let Some(attr) = body.attr(name)?
@@ -76,12 +82,13 @@ impl Config {
         let mut config = Config {
             vault: vault(&body)?,
             auto_auth: body.block("auto_auth")?.map(|block| auto_auth(&block)).transpose()?,
-            exec: body.block("exec")?.map(|block| exec(&block)).transpose()?,
+            exec: body.block("exec")?.map(|block| exec(&block)).transpose()?.flatten(),
             exit_after_auth: boolean(&body, "exit_after_auth")?.unwrap_or(false)
                 || boolean(&body, "once")?.unwrap_or(false),
             pid_file: path(&body, "pid_file")?,
-            log_level: string(&body, "log_level")?,
-            log_format: string(&body, "log_format")?,
+            log_level: parsed(&body, "log_level")?,
+            log_format: parsed(&body, "log_format")?,
+            log_file: log_file(&body)?,
             consul: extra::consul(&body)?,
             listeners: extra::listeners(&body)?,
             proxy_token: extra::proxy_token(&body)?,
@@ -127,6 +134,14 @@ impl Config {
             config.sds = Some(settings);
             config.templates.extend(templates);
         }
+        let delimiters = (string(&body, "default_left_delimiter")?, string(&body, "default_right_delimiter")?);
+        for template in &mut config.templates {
+            for (own, default) in [(&mut template.left, &delimiters.0), (&mut template.right, &delimiters.1)] {
+                if let (true, Some(default)) = (own.is_empty(), default) {
+                    own.clone_from(default);
+                }
+            }
+        }
         if let Some(wait) = body.block("wait")? {
             let wait = waiting(&wait)?;
             for template in config.templates.iter_mut().filter(|template| template.command.is_some()) {
@@ -157,10 +172,27 @@ impl Config {
         if self.exec.is_some() && self.exit_after_auth && is_agent {
             return Err(body.error(body.span(), "\"exec\" and \"exit_after_auth\" exclude each other"));
         }
-        if is_agent && self.auto_auth.is_none() && self.vault.token.is_none() && self.consul.is_none() {
+        if is_agent && self.auto_auth.is_none() && !self.vault.has_token() && self.consul.is_none() {
             return Err(body.error(body.span(), "\"auto_auth\" is missing"));
         }
         Ok(())
+    }
+}
+
+/// A word that its type reads.
+fn parsed<T: FromStr<Err: Display>>(body: &Body, name: &str) -> Result<Option<T>> {
+    let read = |attr: Attr| attr.as_str()?.parse().map_err(|error: T::Err| attr.error(error.to_string()));
+    body.attr(name)?.map(read).transpose()
+}
+
+/// `log_file = "…"`, or as consul-template has it, `log_file { path = "…" }`.
+fn log_file(body: &Body) -> Result<Option<PathBuf>> {
+    match body.block("log_file") {
+        Ok(Some(block)) => {
+            block.only(&["path"])?;
+            path(&block, "path")
+        }
+        _ => path(body, "log_file"),
     }
 }
 
@@ -175,6 +207,7 @@ pub(super) fn bare() -> Config {
         pid_file: None,
         log_level: None,
         log_format: None,
+        log_file: None,
         exit_on_retry_failure: false,
         static_interval: STATIC_INTERVAL_DEFAULT,
         connections_max: 10,

@@ -12,6 +12,7 @@ pub(super) fn vault(body: &Body) -> Result<Vault> {
     let Some(block) = body.block("vault")? else { return Ok(vault) };
     block.only(&[
         "token",
+        "vault_agent_token_file",
         "renew_token",
         "ssl",
         "default_lease_duration",
@@ -35,6 +36,7 @@ pub(super) fn vault(body: &Body) -> Result<Vault> {
     vault.tls_server_name = string(&block, "tls_server_name")?;
     vault.tls_skip_verify = boolean(&block, "tls_skip_verify")?.unwrap_or(false);
     vault.token = string(&block, "token")?.filter(|token| !token.is_empty()).map(crate::base::Secret::new);
+    vault.token_file = path(&block, "vault_agent_token_file")?;
     if let Some(ssl) = block.block("ssl")? {
         ssl.only(&["enabled", "verify", "ca_cert", "ca_path", "cert", "key", "server_name"])?;
         vault.ca_cert = path(&ssl, "ca_cert")?.or(vault.ca_cert);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::values::{boolean, mode, needed_path, path, some_time, string};
-use super::{Command, Destination, Exec, Source, Target, TemplateConfig};
+use super::{Command, Destination, Source, Target, TemplateConfig};
 use crate::hcl::{Attr, Block, Result};
 
 /// How long a template's command may run when nothing is said.
@@ -27,12 +27,17 @@ pub(super) fn file_template(block: &Block) -> Result<TemplateConfig> {
         "backup",
         "wait",
         "sandbox_path",
+        // consul-template's own.
+        "uid",
+        "gid",
+        "function_denylist",
+        "function_blacklist",
     ])?;
     let destination = Destination {
         path: needed_path(block, "destination")?,
         mode: mode(block, "perms")?.unwrap_or(0o600),
-        user: string(block, "user")?.filter(|name| !name.is_empty()),
-        group: string(block, "group")?.filter(|name| !name.is_empty()),
+        user: owner(block, "user", "uid")?,
+        group: owner(block, "group", "gid")?,
         create_folders: boolean(block, "create_dest_dirs")?.unwrap_or(true),
         backup: boolean(block, "backup")?.unwrap_or(false),
     };
@@ -63,7 +68,20 @@ pub(super) fn file_template(block: &Block) -> Result<TemplateConfig> {
         command: command.filter(|command| !command.words.is_empty()),
         wait,
         sandbox: path(block, "sandbox_path")?,
+        denied: match (block.attr("function_denylist")?, block.attr("function_blacklist")?) {
+            (Some(attr), _) | (None, Some(attr)) => attr.as_strings()?,
+            (None, None) => Vec::new(),
+        },
     })
+}
+
+/// A name, or a number under another word.
+fn owner(block: &Block, name: &str, number: &str) -> Result<Option<String>> {
+    let named = string(block, name)?.filter(|name| !name.is_empty());
+    match block.attr(number)? {
+        Some(attr) if named.is_none() => Ok(Some(attr.as_int_in(0..=i64::from(u32::MAX))?.to_string())),
+        _ => Ok(named),
+    }
 }
 
 /// How long to wait for more changes: at least, at most.
@@ -89,6 +107,7 @@ pub(super) fn env_template(block: &Block) -> Result<TemplateConfig> {
         command: None,
         wait: None,
         sandbox: None,
+        denied: Vec::new(),
     })
 }
 
@@ -104,40 +123,8 @@ pub(super) fn source(block: &Block) -> Result<Source> {
     }
 }
 
-pub(super) fn exec(block: &Block) -> Result<Exec> {
-    use rustix::process::Signal;
-    block.only(&["command", "restart_on_secret_changes", "restart_stop_signal"])?;
-    let attr = block.require("command")?;
-    let words = words(&attr)?;
-    if words.is_empty() {
-        return Err(attr.error("is empty"));
-    }
-    let restart = match block.attr("restart_on_secret_changes")? {
-        None => true,
-        Some(attr) => match attr.as_str()? {
-            "always" => true,
-            "never" => false,
-            _ => return Err(attr.error("must be \"always\" or \"never\"")),
-        },
-    };
-    let stop_signal = match block.attr("restart_stop_signal")? {
-        None => Signal::TERM,
-        Some(attr) => match attr.as_str()?.trim_start_matches("SIG") {
-            "TERM" => Signal::TERM,
-            "INT" => Signal::INT,
-            "HUP" => Signal::HUP,
-            "QUIT" => Signal::QUIT,
-            "USR1" => Signal::USR1,
-            "USR2" => Signal::USR2,
-            "KILL" => Signal::KILL,
-            _ => return Err(attr.error("is not a signal that stops")),
-        },
-    };
-    Ok(Exec { words, restart, stop_signal })
-}
-
 /// A command: a list of words, or one string for the shell.
-fn words(attr: &Attr) -> Result<Vec<String>> {
+pub(super) fn words(attr: &Attr) -> Result<Vec<String>> {
     if let Ok(line) = attr.as_str() {
         let line = line.trim();
         return Ok(if line.is_empty() {

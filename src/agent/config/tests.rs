@@ -22,6 +22,8 @@ fn mistakes_are_named_with_their_place() {
         ("listener \"tcp\" { address = \"localhost:80.example.com:80\" tls_disable = true }", "of the loopback"),
         ("listener \"tcp\" { address = \"0.0.0.0:80\" tls_disable = true }", "of the loopback"),
         ("listener \"tcp\" { address = \"127.0.0.1:80\" }", "\"tls_disable\" must be true"),
+        ("log_level = \"loud\"", "log level must be"),
+        ("log_format = \"xml\"", "log format must be"),
         ("auto_auth { }", "exactly one \"method\""),
         ("auto_auth { method \"ldap\" { config { } } }", "must be \"approle\", \"cert\""),
         ("auto_auth { method \"approle\" { config { } } }", "\"role_id_file_path\" is missing"),
@@ -55,6 +57,9 @@ fn mistakes_are_named_with_their_place() {
         ("exec { command = [] }", "is empty"),
         ("exec { command = [\"a\"] restart_stop_signal = \"SIGFOO\" }", "is not a signal"),
         ("exec { command = [\"a\"] restart_on_secret_changes = \"maybe\" }", "\"always\" or \"never\""),
+        ("exec { command = [\"a\"] kill_timeout = \"0\" }", "must not be zero"),
+        ("exec { command = [\"a\"] env { custom = [\"=x\"] } }", "NAME=value"),
+        ("template { destination = \"d\" contents = \"c\" uid = -1 }", "must be from"),
         ("env_template \"A=B\" { contents = \"x\" }", "name of a variable"),
     ] {
         let error = failure(text);
@@ -108,6 +113,53 @@ fn a_whole_configuration_is_read() {
     assert_eq!(config.vault.retries_max, Some(5));
     let exec = config.exec.as_ref().unwrap();
     assert!(!exec.restart && exec.stop_signal == rustix::process::Signal::INT);
+}
+
+#[test]
+fn consul_templates_own_configuration_is_read() {
+    let text = r#"
+        consul { address = "127.0.0.1:8500" retry { enabled = true attempts = 12 backoff = "250ms" max_backoff = "1m" } }
+        vault {
+          address = "https://vault:8200" vault_agent_token_file = "/t" renew_token = false lease_renewal_threshold = 0.8
+          ssl { enabled = true verify = true ca_cert = "/ca.pem" cert = "/c.pem" key = "/k.pem" server_name = "v" }
+          retry { attempts = 0 }
+        }
+        reload_signal = "SIGHUP" kill_signal = "SIGINT" max_stale = "10m" log_level = "warn" pid_file = "/run/ct.pid"
+        wait { min = "5s" max = "10s" }
+        syslog { enabled = false } deduplicate { enabled = false } block_query_wait = "60s"
+        default_left_delimiter = "<<" default_right_delimiter = ">>"
+        exec {
+          command = ["/app"] splay = "5s" reload_signal = "SIGUSR1" kill_signal = "SIGQUIT" kill_timeout = "2s"
+          env { pristine = true custom = ["PATH=/bin"] allowlist = ["A*"] denylist = ["AB"] }
+        }
+        template {
+          source = "/in.ctmpl" destination = "/out.conf" create_dest_dirs = true command = ["reload"] command_timeout = "60s"
+          error_on_missing_key = false perms = 0640 uid = 7 group = "ssl" backup = true wait { min = "2s" max = "4s" }
+          sandbox_path = "/box" function_denylist = ["file"]
+        }
+        template { contents = "x" destination = "/b" left_delimiter = "[[" command = "y" }
+    "#;
+    let config = Config::parse("ct.hcl", text.as_bytes()).unwrap();
+    assert_eq!(config.vault.token_file.as_deref(), Some(std::path::Path::new("/t")));
+    assert_eq!((config.vault.retries_max, config.lease_threshold), (None, 800));
+    let settings = config.vault.settings(|_| None).unwrap();
+    assert_eq!((settings.tls_server_name.as_deref(), settings.tls_skip_verify), (Some("v"), false));
+    assert_eq!(config.consul.as_ref().unwrap().address.as_deref(), Some("http://127.0.0.1:8500"));
+    let exec = config.exec.as_ref().unwrap();
+    use rustix::process::Signal;
+    assert_eq!((exec.reload_signal, exec.stop_signal), (Some(Signal::USR1), Signal::QUIT));
+    assert_eq!((exec.splay, exec.stop_time), (Duration::from_secs(5), Duration::from_secs(2)));
+    assert!(exec.variables.pristine && exec.variables.custom == ["PATH=/bin"]);
+    let [one, two] = &config.templates[..] else { panic!() };
+    let Target::File(there) = &one.target else { panic!() };
+    assert_eq!((there.mode, there.user.as_deref(), there.group.as_deref()), (0o640, Some("7"), Some("ssl")));
+    assert_eq!((one.left.as_str(), one.right.as_str(), one.denied.as_slice()), ("<<", ">>", &["file".to_owned()][..]));
+    assert_eq!((two.left.as_str(), two.right.as_str()), ("[[", ">>"));
+    let times = |least, most| Some((Duration::from_secs(least), Duration::from_secs(most)));
+    assert_eq!((one.wait, two.wait), (times(2, 4), times(5, 10)));
+    // Turned off, it is as if it were not there.
+    let off = Config::parse("ct.hcl", format!("{AUTH} exec {{ enabled = false }}").as_bytes()).unwrap();
+    assert!(off.exec.is_none());
 }
 
 #[test]

@@ -32,6 +32,9 @@ impl Renderer {
                         None => absent("Consul"),
                     }),
                     (Job::Renew(id), Some(client)) => Done::Renewed(fetch::renew_lease(&client, &id).await),
+                    (Job::Look(path), Some(client)) => {
+                        Done::Looked(fetch::is_revoked(&client, &path, dependency.computed).await)
+                    }
                     (_, Some(client)) => Done::Fetched(fetch::fetch(&client, &dependency, clock.now()).await),
                     (_, None) => Done::Fetched(absent("a login")),
                 };
@@ -43,7 +46,7 @@ impl Renderer {
     pub(super) fn settle(&mut self, dependency: &Dependency, serial: u64, done: Done) -> Result<(), String> {
         let (clock, rng) = (&*self.tools.clock, &*self.tools.rng);
         let failure = match &done {
-            Done::Fetched(Err(failure)) | Done::Renewed(Err(failure)) => Some(failure),
+            Done::Fetched(Err(failure)) | Done::Renewed(Err(failure)) | Done::Looked(Err(failure)) => Some(failure),
             _ => None,
         };
         if failure.is_some_and(|failure| failure.status == Some(403)) {
@@ -51,6 +54,7 @@ impl Renderer {
         }
         let change = match done {
             Done::Fetched(outcome) => self.store.fetched(dependency, outcome, serial, &self.orders.store, clock, rng),
+            Done::Looked(outcome) => self.store.looked(dependency, outcome, &self.orders.store, clock, rng),
             Done::Renewed(outcome) => self.store.renewed(dependency, outcome, &self.orders.store, clock, rng),
         };
         match change {

@@ -8,6 +8,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(super) use view::parse;
 const COMMAND_WAIT: Duration = Duration::from_secs(2);
 /// The longest wait before a file that could not be written, or a source that could not be read, is tried again.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long nothing has happened when the agent is at rest.
+const REST: Duration = Duration::from_secs(1);
 
 /// Reads an environment variable.
 pub type Environment = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
@@ -67,6 +70,8 @@ pub(super) struct Orders {
     pub fail_fast: bool,
     /// Where the last known good is kept, and how old it may be.
     pub cache: Option<(Cache, i64)>,
+    /// Files that no template may read.
+    pub private: Vec<PathBuf>,
 }
 
 /// What the rendering uses.
@@ -81,6 +86,8 @@ pub(super) struct Tools {
     pub consul: Option<Consul>,
     /// Where what is for Envoy goes.
     pub published: watch::Sender<Secrets>,
+    /// Told when all is rendered and nothing has happened for a while.
+    pub at_rest: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// The task of the rendering.
@@ -102,14 +109,19 @@ pub(super) struct Renderer {
     changed: bool,
     /// The token that is known.
     serial: u64,
+    /// How often the login has found the server again.
+    returns: u64,
     /// Questions that wait in Consul.
     watching: usize,
     push: Push,
+    /// When the agent is at rest, if nothing happens until then.
+    rest: Option<Due>,
 }
 
 enum Done {
     Fetched(Result<Fetched, Failure>),
     Renewed(Result<Duration, Failure>),
+    Looked(Result<bool, Failure>),
 }
 
 /// A template's state.
@@ -164,8 +176,10 @@ impl Renderer {
             revision: 0,
             changed: false,
             serial: 0,
+            returns: 0,
             watching: 0,
             push,
+            rest: None,
         }
     }
 
@@ -188,7 +202,15 @@ impl Renderer {
             let session = sessions.borrow_and_update().clone();
             if let Some(session) = session.as_ref().filter(|session| session.serial != self.serial) {
                 self.serial = session.serial;
-                self.store.renewed_token(session.serial, &*clock);
+                self.store.renewed_token(session.serial, &*clock, &*self.tools.rng);
+            }
+            if let Some(session) = session.as_ref().filter(|session| session.returns != self.returns) {
+                self.returns = session.returns;
+                self.store.reconnected(&*clock, &*self.tools.rng);
+            }
+            if std::mem::take(&mut self.store.returned) {
+                // The token may have been revoked meanwhile.
+                self.tools.suspicion.notify_one();
             }
             self.pass();
             self.start_fetches(session.as_ref());
@@ -209,7 +231,14 @@ impl Renderer {
             if !self.orders.once {
                 self.push.keep(session.as_ref(), self.store.sources(), &*clock);
             }
+            if self.rest.is_some_and(|due| due.has_come(&*clock)) {
+                self.rest = None;
+                if self.is_done() {
+                    (self.tools.at_rest)();
+                }
+            }
             let nap = self.nap(session.is_some());
+            let mut napped = false;
             tokio::select! {
                 Some(done) = self.fetches.join_next() => {
                     // A fetch does not panic; if it did, its slot would stay in flight until the next start.
@@ -230,7 +259,10 @@ impl Renderer {
                 }
                 Ok(()) = sessions.changed() => {}
                 Some(change) = reloads.recv() => self.reload(change),
-                () = clock.sleep(nap) => {}
+                () = clock.sleep(nap) => napped = true,
+            }
+            if !napped {
+                self.rest = Some(Due::after(&*clock, REST));
             }
         }
     }
@@ -253,8 +285,8 @@ impl Renderer {
         let can_fetch = self.fetches.len() - self.watching < self.orders.connections_max;
         let others = [self.store.wait(has_token, clock).filter(|_| can_fetch)];
         let others = others.into_iter().chain([self.push.wait(clock).filter(|_| has_token)]);
-        let gathered = [self.gathered_until.map(|due| due.left(clock))];
-        let least = entries.chain(others).chain(gathered).flatten().min().unwrap_or(NAP_MAX);
+        let own = [self.gathered_until, self.rest].map(|due| due.map(|due| due.left(clock)));
+        let least = entries.chain(others).chain(own).flatten().min().unwrap_or(NAP_MAX);
         least.clamp(Duration::from_millis(5), NAP_MAX)
     }
 

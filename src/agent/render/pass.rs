@@ -104,6 +104,7 @@ impl Renderer {
             now: self.tools.clock.now().as_second(),
             roots: config.sandbox.as_slice(),
             writes: Vec::new(),
+            private: &self.orders.private,
         };
         let outcome = template.render(&self.functions, &Value::Missing, &mut host, &self.limits);
         let (used, writes) = (host.used, host.writes);

@@ -1,6 +1,9 @@
 //! A template and what it sees of the outside.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::Environment;
@@ -19,6 +22,8 @@ pub(in crate::agent) fn parse(config: &TemplateConfig, functions: &Functions) ->
         right: config.right.clone(),
         error_on_missing_key: config.error_on_missing_key,
     };
+    let fewer = (!config.denied.is_empty()).then(|| functions.without(&config.denied));
+    let functions = fewer.as_ref().unwrap_or(functions);
     match &config.source {
         Source::Inline(text, place) => {
             Template::parse(place, text, &options, functions).map_err(|error| error.to_string())
@@ -41,6 +46,8 @@ pub(super) struct View<'a> {
     pub(super) now: i64,
     pub(super) roots: &'a [PathBuf],
     pub(super) writes: Vec<FileWrite>,
+    /// Files that are the agent's own.
+    pub(super) private: &'a [PathBuf],
 }
 
 impl Host for View<'_> {
@@ -59,6 +66,21 @@ impl Host for View<'_> {
 
     fn file_roots(&self) -> &[PathBuf] {
         self.roots
+    }
+
+    /// Whoever writes a template chooses what it reads, and is not given what the agent logs in with. Compared is the file
+    /// itself, whatever path led to it.
+    fn may_read(&self, file: &File) -> bool {
+        let Ok(there) = file.metadata() else { return false };
+        let same = |path: &PathBuf| {
+            std::fs::metadata(path).is_ok_and(|own| own.dev() == there.dev() && own.ino() == there.ino())
+        };
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap_or_default();
+        let of_process = path.strip_prefix("/proc").is_ok_and(|below| {
+            let first = below.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
+            first.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        !of_process && !self.private.iter().any(same)
     }
 
     fn write_file(&mut self, write: FileWrite) -> Result<(), String> {

@@ -2,6 +2,7 @@
 //!
 //! A value stays until a better one has come. A server that is away, or that refuses, takes nothing away.
 
+mod look;
 mod outcome;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use super::pace::{Backoff, Due};
 use super::template::{Answer, Dependency, Value};
 use super::windows::Windows;
 use crate::base::{Clock, Rng, Timestamp};
+use look::Look;
 use outcome::certificate_wait;
 
 /// The first wait after a failed fetch.
@@ -35,6 +37,8 @@ pub(super) enum Job {
     Renew(String),
     /// Wait in Consul for what comes after this index.
     Watch(u64),
+    /// Ask at this path whether the certificate was revoked.
+    Look(String),
 }
 
 /// One dependency.
@@ -65,6 +69,12 @@ struct Slot {
     forced: bool,
     /// When the server last gave or confirmed the value.
     at: Timestamp,
+    /// Where and when to ask whether the certificate was revoked.
+    look: Option<Look>,
+    /// The server said that the value is good no more: it is not remembered, whether or not there is a better one.
+    revoked: bool,
+    /// The last try met no server.
+    unreached: bool,
 }
 
 /// All dependencies of all templates.
@@ -73,8 +83,10 @@ pub(super) struct Store {
     slots: BTreeMap<Dependency, Slot>,
     /// What an earlier run has left, by identity; each is taken once.
     recalled: BTreeMap<String, Remembered>,
-    /// Something worth remembering has come.
+    /// Something worth remembering has come, or what was remembered is good no more.
     pub(super) news: bool,
+    /// The server was away and answers again.
+    pub(super) returned: bool,
 }
 
 /// What a result has changed.
@@ -111,6 +123,9 @@ impl Store {
             again: false,
             forced: false,
             at: clock.now(),
+            look: None,
+            revoked: false,
+            unreached: false,
         };
         if let Some((remembered, value)) = self
             .recalled
@@ -126,6 +141,7 @@ impl Store {
                     let (from, until) = (second(from), second(until));
                     slot.life = Life::Certificate { from, until };
                     slot.due = Due::after(clock, certificate_wait(from, until, clock.now(), &Middle));
+                    slot.look_soon(dependency, clock, &Middle);
                 }
                 // What is remembered is looked at as soon as the server can be asked.
                 None if !remembered.once => slot.life = Life::Static,
@@ -142,7 +158,7 @@ impl Store {
 
     /// All that is worth remembering.
     pub(super) fn remember(&self) -> Vec<Remembered> {
-        let known = self.slots.iter().filter(|(_, slot)| !slot.tentative);
+        let known = self.slots.iter().filter(|(_, slot)| !slot.tentative && !slot.revoked);
         let remembered = known.filter_map(|(dependency, slot)| {
             Some(Remembered {
                 id: identity(dependency),
@@ -221,6 +237,7 @@ impl Store {
             slot.tentative = !found.complete;
             slot.life = Life::Certificate { from: found.from, until: found.until };
             slot.due = Due::after(clock, certificate_wait(found.from, found.until, clock.now(), rng));
+            slot.look_soon(dependency, clock, rng);
         }
     }
 
@@ -230,16 +247,19 @@ impl Store {
         let (mut due, mut count) = (Vec::new(), 0);
         for (dependency, slot) in &mut self.slots {
             let counts = !matches!(slot.job, Job::Watch(_));
-            if slot.in_flight
-                || counts && count == most
-                || !has_token && !dependency.kind.is_consul()
-                || !slot.due.has_come(clock)
-            {
+            if slot.in_flight || counts && count == most || !has_token && !dependency.kind.is_consul() {
                 continue;
             }
+            let job = match slot.due.has_come(clock) {
+                true => slot.job.clone(),
+                false => match slot.look.as_ref().filter(|look| look.due.has_come(clock)) {
+                    Some(look) => Job::Look(look.path.clone()),
+                    None => continue,
+                },
+            };
             count += usize::from(counts);
             slot.in_flight = true;
-            due.push((dependency.clone(), slot.job.clone()));
+            due.push((dependency.clone(), job));
         }
         due
     }
@@ -250,11 +270,16 @@ impl Store {
             .slots
             .iter()
             .filter(|(dependency, slot)| !slot.in_flight && (has_token || dependency.kind.is_consul()));
-        waiting.map(|(_, slot)| slot.due.left(clock)).min()
+        let left = |slot: &Slot| {
+            let look = slot.look.as_ref().map_or(Duration::MAX, |look| look.due.left(clock));
+            slot.due.left(clock).min(look)
+        };
+        waiting.map(|(_, slot)| left(slot)).min()
     }
 
     /// There is a new token: what was leased by an older one dies with that, what was refused may now be given.
-    pub(super) fn renewed_token(&mut self, serial: u64, clock: &dyn Clock) {
+    /// What was issued is looked at: time has passed without a token.
+    pub(super) fn renewed_token(&mut self, serial: u64, clock: &dyn Clock, rng: &dyn Rng) {
         for slot in self.slots.values_mut() {
             let dying = matches!(slot.life, Life::Leased { .. }) && slot.value.is_some() && slot.serial != serial;
             if dying || slot.backoff.failures() > 0 {
@@ -263,6 +288,7 @@ impl Store {
                 }
                 slot.due = Due::after(clock, Duration::ZERO);
             }
+            slot.hurry_look(clock, rng);
         }
     }
 

@@ -32,16 +32,32 @@ impl Store {
                 return slot.failed(dependency, failure, settings, clock, rng);
             }
             Ok(fetched) => fetched,
-            Err(failure) => return slot.failed(dependency, failure, settings, clock, rng),
+            Err(failure) => {
+                if failure.absent && slot.value.is_some() && slot.life == Life::Static && !slot.revoked {
+                    warn!(
+                        path = dependency.shown(),
+                        "the secret was removed; what was rendered stays and is not remembered"
+                    );
+                    slot.revoked = true;
+                    self.news = true;
+                }
+                let returned = failure.status.is_some_and(|status| status < 500) && std::mem::take(&mut slot.unreached);
+                let change = slot.failed(dependency, failure, settings, clock, rng);
+                if returned {
+                    self.reconnected(clock, rng);
+                }
+                return change;
+            }
         };
         debug!(path = dependency.shown(), "fetched");
-        let returned = slot.backoff.failures() > 0;
+        let returned = std::mem::take(&mut slot.unreached);
         let changed = !slot.value.as_ref().is_some_and(|old| same_content(old, &fetched.value));
         slot.value = Some(fetched.value);
         slot.at = clock.now();
         self.news = true;
         slot.refusal = None;
         slot.tentative = false;
+        slot.revoked = false;
         slot.forced = false;
         slot.serial = serial;
         slot.backoff.reset();
@@ -82,6 +98,12 @@ impl Store {
         };
         slot.life = fetched.life;
         slot.source = fetched.source;
+        match slot.life {
+            Life::Certificate { .. } => {
+                slot.look_after(dependency, share(settings.static_interval, 950, 1050, rng), clock);
+            }
+            _ => slot.look = None,
+        }
         let again = std::mem::take(&mut slot.again);
         slot.due = Due::after(clock, if again { Duration::ZERO } else { wait.max(REFRESH_MIN) });
         if returned {
@@ -90,8 +112,10 @@ impl Store {
         if changed { Change::Value } else { Change::None }
     }
 
-    /// The server is back: what failed is tried, and what was leased is looked at, within ten seconds and not at once.
-    fn reconnected(&mut self, clock: &dyn Clock, rng: &dyn Rng) {
+    /// The server is back: what failed is tried, and what was leased or issued is looked at, within ten seconds and not at
+    /// once.
+    pub(in crate::agent) fn reconnected(&mut self, clock: &dyn Clock, rng: &dyn Rng) {
+        self.returned = true;
         for slot in self.slots.values_mut().filter(|slot| !slot.in_flight) {
             let leased = matches!(slot.life, Life::Leased { .. }) && matches!(slot.job, Job::Renew(_));
             if slot.backoff.failures() > 0 || leased {
@@ -100,6 +124,7 @@ impl Store {
                     slot.due = Due::after(clock, soon);
                 }
             }
+            slot.hurry_look(clock, rng);
         }
     }
 
@@ -124,6 +149,9 @@ impl Store {
                 }
                 let most = settings.lease_threshold;
                 slot.due = Due::after(clock, share(time, most.saturating_sub(27), most, rng).max(REFRESH_MIN));
+                if std::mem::take(&mut slot.unreached) {
+                    self.reconnected(clock, rng);
+                }
                 Change::None
             }
             Err(failure) => {
@@ -131,6 +159,8 @@ impl Store {
                     warn!(path = dependency.shown(), error = %failure, "the lease cannot be renewed; a new one is fetched");
                     slot.job = Job::Fetch;
                     slot.due = Due::after(clock, Duration::ZERO);
+                    slot.revoked = true;
+                    self.news = true;
                     return Change::None;
                 }
                 slot.failed(dependency, failure, settings, clock, rng)
@@ -148,6 +178,7 @@ impl Slot {
         clock: &dyn Clock,
         rng: &dyn Rng,
     ) -> Change {
+        self.unreached |= failure.status.is_none_or(|status| status >= 500);
         let wait = self.backoff.next(rng);
         self.due = Due::after(clock, wait);
         if matches!(self.job, Job::Watch(_)) {

@@ -23,7 +23,7 @@ fn leased(seconds: u64) -> Life {
 }
 
 fn away() -> Failure {
-    Failure { text: "away".to_owned(), status: None }
+    Failure::new("away")
 }
 
 struct World {
@@ -62,7 +62,7 @@ fn a_failure_takes_no_value_away() {
     let mut world = World::new();
     world.due();
     assert_eq!(world.fetched(Ok(data("v", Life::Static))), Change::Value);
-    for failure in [away(), Failure { text: "no".to_owned(), status: Some(403) }, away(), away(), away()] {
+    for failure in [away(), Failure::answered("no", 403), away(), away(), away()] {
         world.pass(400);
         assert_eq!(world.due(), Some(Job::Fetch));
         assert_eq!(world.fetched(Err(failure)), Change::None);
@@ -74,7 +74,7 @@ fn a_failure_takes_no_value_away() {
 fn without_a_value_a_refusal_is_told_once_and_retries_end() {
     let mut world = World::new();
     world.due();
-    let refused = || Err(Failure { text: "no".to_owned(), status: Some(403) });
+    let refused = || Err(Failure::answered("no", 403));
     assert_eq!(world.fetched(refused()), Change::Value);
     assert!(matches!(world.store.answer(&world.it), Answer::Failed(text) if text == "no"));
     assert_eq!(world.fetched(refused()), Change::None);
@@ -130,7 +130,7 @@ fn a_lease_is_renewed_at_two_thirds_and_replaced_when_it_ends() {
     world.fetched(Ok(data("x", leased(90))));
     world.pass(61);
     world.due();
-    world.renewed(Err(Failure { text: "lease not found".to_owned(), status: Some(400) }));
+    world.renewed(Err(Failure::answered("lease not found", 400)));
     assert_eq!(world.due(), Some(Job::Fetch));
 }
 
@@ -139,14 +139,14 @@ fn a_new_token_replaces_leases_and_nothing_else() {
     let mut world = World::new();
     world.due();
     world.fetched(Ok(data("v", leased(900))));
-    world.store.renewed_token(1, &world.clock);
+    world.store.renewed_token(1, &world.clock, &world.rng);
     assert_eq!(world.due(), None);
-    world.store.renewed_token(2, &world.clock);
+    world.store.renewed_token(2, &world.clock, &world.rng);
     assert_eq!(world.due(), Some(Job::Fetch));
     let now = world.clock.now();
     let until = now + jiff::SignedDuration::from_secs(3600);
     world.fetched(Ok(data("cert", Life::Certificate { from: now, until })));
-    world.store.renewed_token(3, &world.clock);
+    world.store.renewed_token(3, &world.clock, &world.rng);
     assert_eq!(world.due(), None);
 }
 

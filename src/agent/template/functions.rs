@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +19,10 @@ pub trait Host {
     fn now(&self) -> i64;
     /// The folders that `file` may read below; none means everywhere.
     fn file_roots(&self) -> &[PathBuf];
+    /// Whether `file` may give what an open file holds.
+    fn may_read(&self, _: &File) -> bool {
+        true
+    }
     /// Takes a file to be written if the rendering succeeds.
     ///
     /// # Errors
@@ -230,6 +235,18 @@ impl Functions {
         body: impl Fn(&mut Ctx, &[Value]) -> Result<Value, FnErr> + Send + Sync + 'static,
     ) {
         self.table.insert(name, Function { least, most: most.into(), remembers: false, body: Arc::new(body) });
+    }
+
+    /// All but these.
+    pub fn without(&self, denied: &[String]) -> Functions {
+        let mut fewer = self.clone();
+        fewer.table.retain(|name, _| !denied.iter().any(|denied| denied == name));
+        fewer
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.table.keys().copied()
     }
 
     /// Whether there is one of this name.

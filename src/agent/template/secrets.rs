@@ -98,7 +98,13 @@ fn file(ctx: &mut Ctx, args: &[Value]) -> Result<Value, FnErr> {
     } else {
         roots.iter().find_map(|root| open_beneath(root, path))
     };
-    let read = opened.map(File::from).and_then(|mut file| {
+    let opened = opened.map(File::from);
+    if opened.as_ref().is_some_and(|file| !ctx.host.may_read(file)) {
+        return Err(FnErr::from(
+            "no template may read the agent's own credentials, nor what the system tells of processes",
+        ));
+    }
+    let read = opened.and_then(|mut file| {
         let metadata = file.metadata().ok()?;
         if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
             return None;

@@ -122,6 +122,47 @@ fn an_error_never_shows_a_value() {
     }
 }
 
+/// CVE-2022-38149, CVE-2026-87993, GHSA-444v-8vxr-p36h: every function, with every mixture of what it does not expect.
+#[test]
+fn no_function_that_fails_shows_what_it_was_given() {
+    let secret = r#"{"Data": {"s": "canary", "list": ["canary", "canary"], "map": {"canary": "canary"}, "n": 7, "b": "Y2FuYXJ5", "z": null}}"#;
+    let shapes = ["$s.s", "$s.list", "$s.map", "$s.n", "$s.b", "$s.z"];
+    let functions = Functions::agent();
+    let (mut failed, mut tried) = (0, 0);
+    for name in functions.names() {
+        // One argument of each shape, two of each pair, three where the outer two are alike.
+        let mut mixtures: Vec<String> = vec![String::new()];
+        for one in shapes {
+            mixtures.push(one.to_owned());
+            for two in shapes {
+                mixtures.extend([format!("{one} {two}"), format!("{one} {two} {one}"), format!("\"x\" {one} {two}")]);
+            }
+        }
+        for mixture in mixtures {
+            let source = format!("{{{{ $s := (secret \"known\").Data }}}}{{{{ {name} {mixture} }}}}");
+            let known = BTreeMap::from([("known".to_owned(), Value::from_json(secret).unwrap())]);
+            let failing = vec!["canary".to_owned(), "x".to_owned(), "Y2FuYXJ5".to_owned(), "7".to_owned()];
+            let mut host = World { known, failing, ..World::default() };
+            tried += 1;
+            if let Err(error) = try_with(&source, &mut host, &Limits { steps: 10_000, depth: 50, bytes: 10_000 }) {
+                failed += 1;
+                let shown = ["canary", "Y2FuYXJ5", "99,97,110"].iter().any(|value| error.contains(value));
+                assert!(!shown, "{name} {mixture}: {error}");
+            }
+        }
+    }
+    assert!(failed > 5_000 && tried > failed, "{failed} of {tried} failed");
+}
+
+#[test]
+fn a_denied_function_is_not_there() {
+    let functions = Functions::agent().without(&["file".to_owned(), "env".to_owned()]);
+    let parsed = |source| Template::parse("t.ctmpl", source, &Options::default(), &functions).map(drop);
+    assert!(parsed("{{ file \"/x\" }}").unwrap_err().to_string().contains("function \"file\" not defined"));
+    assert!(parsed("{{ with 1 }}{{ \"HOME\" | env }}{{ end }}").is_err());
+    assert!(parsed("{{ mustEnv \"HOME\" | toJSON }}").is_ok());
+}
+
 #[test]
 fn a_parse_error_shows_no_constant() {
     for source in [

@@ -70,6 +70,50 @@ async fn no_template_names_another_server() {
     agent.kill().await;
 }
 
+/// CVE-2026-19017 (of a neighbour): who writes a template reads no credential of the agent, whatever path leads to it; below a
+/// folder, nothing outside of it.
+#[tokio::test]
+async fn no_template_reads_the_agents_credentials() {
+    let world = World::new().await;
+    std::fs::create_dir(world.path("box")).unwrap();
+    world.write("box/word", "of somebody else");
+    std::os::unix::fs::symlink(world.path("secret"), world.path("box/link")).unwrap();
+    std::fs::hard_link(world.path("secret"), world.path("box/hard")).unwrap();
+    let reads = |path: &str| format!("{{{{ file \"{path}\" }}}}");
+    let boxed = "sandbox_path = \"DIR/box\"";
+    let config = [
+        template("a", &reads("DIR/secret"), ""),
+        template("b", &reads("DIR/role"), boxed),
+        template("c", &reads("DIR/box/../secret"), boxed),
+        template("d", &reads("DIR/box/link"), boxed),
+        template("e", &reads("/proc/self/environ"), ""),
+        template("f", &reads("DIR/token"), ""),
+        template("g", &reads("DIR/box/hard"), boxed),
+        template("h", &reads("DIR/box/link"), ""),
+        template("i", &reads("/proc/self/maps"), ""),
+        template("j", &reads("DIR/cache.key"), ""),
+        template("others", &reads("DIR/box/word"), ""),
+        "cache { path = \"DIR/cache\" }\n".to_owned(),
+        template("fine", "fine", ""),
+    ];
+    let sink = r#"sink "file" { config { path = "DIR/token" } }"#;
+    let agent = world.agent_with("remove_secret_id_file_after_reading = false", sink, &config.concat());
+    world.has("fine", "fine\n").await;
+    world.until("a token", Duration::from_millis(100), || world.path("token").exists()).await;
+    let failed = || world.logged().matches("the template failed").count();
+    world.until("each is said", Duration::from_millis(200), || failed() >= 9).await;
+    world.has("others", "of somebody else\n").await;
+    // The sink may have been written after the first look.
+    agent.signals.send(Signal::HUP).unwrap();
+    world.nothing_more().await;
+    for name in ["a", "b", "c", "d", "e", "g", "h", "i", "j"] {
+        assert!(!world.path(name).exists(), "{name}");
+    }
+    assert!(world.path("token").exists() && !world.text("f").contains("hvs."));
+    assert!(!world.logged().contains("secret-id\n") && !world.logged().contains(&world.text("token")));
+    agent.kill().await;
+}
+
 /// CVE-2026-5061: the folder that was looked at is another one when it is used.
 #[tokio::test]
 async fn a_link_that_comes_between_two_renderings_is_not_followed() {

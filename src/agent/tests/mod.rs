@@ -8,6 +8,7 @@ mod outages;
 mod processes;
 mod push;
 mod reload;
+mod revoked;
 
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
@@ -16,6 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -37,6 +40,8 @@ struct World {
     log: Log,
     /// How many agents there were: each has chances of its own.
     agents: AtomicU64,
+    /// How often one of them said that it is at rest.
+    rests: Arc<AtomicU64>,
     _guard: tracing::subscriber::DefaultGuard,
 }
 
@@ -88,8 +93,8 @@ impl World {
         let guard = tracing::subscriber::set_default(subscriber);
         let clock = Arc::new(ManualClock::at(Timestamp::from_second(1_800_000_000).unwrap()));
         let fake = Fake::start(clock.clone()).await;
-        let world =
-            World { folder: tempfile::tempdir().unwrap(), clock, fake, log, agents: AtomicU64::new(1), _guard: guard };
+        let (agents, rests) = (AtomicU64::new(1), Arc::default());
+        let world = World { folder: tempfile::tempdir().unwrap(), clock, fake, log, agents, rests, _guard: guard };
         world.write("role", "role-id\n");
         world.write("secret", "secret-id\n");
         world
@@ -155,7 +160,11 @@ impl World {
         });
         let reread = self.path("agent.hcl").exists().then_some(reread);
         let rng = Arc::new(Seeded::new(self.agents.fetch_add(1, Ordering::Relaxed)));
-        let surroundings = Surroundings { clock: self.clock.clone(), rng, environment, reread };
+        let rests = self.rests.clone();
+        let at_rest = Arc::new(move || {
+            rests.fetch_add(1, Ordering::Relaxed);
+        });
+        let surroundings = Surroundings { clock: self.clock.clone(), rng, environment, reread, at_rest };
         let (signals, given) = unbounded_channel();
         let task = tokio::spawn(async move {
             let mut signals = Signals::new().unwrap();
@@ -196,6 +205,44 @@ impl World {
             still = if now == before { still + 1 } else { 0 };
             before = now;
         }
+    }
+
+    /// What Envoy would be given under this name.
+    async fn served(&self, name: &str) -> String {
+        let Ok(socket) = tokio::net::UnixStream::connect(self.path("sds.sock")).await else { return String::new() };
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
+        tokio::spawn(connection);
+        let kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+        let mut message = vec![0, 0, 0, 0, u8::try_from(4 + name.len() + kind.len()).unwrap()];
+        for (field, text) in [(3 << 3 | 2, name), (4 << 3 | 2, kind)] {
+            message.extend([field, u8::try_from(text.len()).unwrap()]);
+            message.extend(text.as_bytes());
+        }
+        let request = hyper::Request::post("http://agent/envoy.service.secret.v3.SecretDiscoveryService/FetchSecrets");
+        let request = request.body(Full::new(hyper::body::Bytes::from(message))).unwrap();
+        let answer = sender.send_request(request).await.unwrap().into_body().collect().await.unwrap();
+        String::from_utf8_lossy(&answer.to_bytes()).into_owned()
+    }
+
+    /// The server is away for so many minutes.
+    async fn away(&self, minutes: u32) {
+        self.state().away = true;
+        for _ in 0..6 * minutes {
+            self.clock.advance(Duration::from_secs(10));
+            tokio::time::sleep(Duration::from_millis(4)).await;
+        }
+    }
+
+    /// How long something takes once the server is back, from the first request that it answers on.
+    async fn returns(&self, what: &str, is: impl FnMut() -> bool) -> Duration {
+        self.state().seen.clear();
+        self.state().away = false;
+        let step = Duration::from_millis(200);
+        self.until("a first request", step, || !self.state().seen.is_empty()).await;
+        let back = self.clock.monotonic();
+        self.until(what, step, is).await;
+        self.clock.monotonic() - back
     }
 
     /// Gives an agent the time to do what it should not do.

@@ -22,6 +22,30 @@ async fn once_is_once() {
 }
 
 #[tokio::test]
+async fn who_has_rendered_all_and_hears_nothing_for_a_second_is_at_rest() {
+    let world = World::new().await;
+    world.secret("app", json!({ "password": "one" }));
+    let late = r#"{{ with secret "kv/data/late" }}{{ .Data.data.x }}{{ end }}"#;
+    let agent = world.agent(&(template("out", PLAIN, "") + &template("late", late, "")));
+    let rests = || world.rests.load(Ordering::Relaxed);
+    world.has("out", "one\n").await;
+    world.nothing_more().await;
+    assert_eq!(rests(), 0, "one is missing");
+    world.secret("late", json!({ "x": "1" }));
+    let step = Duration::from_millis(100);
+    world.until("at rest", Duration::from_millis(500), || rests() == 1).await;
+    world.settled().await;
+    let asked = world.state().tried;
+    while world.state().tried == asked {
+        assert_eq!(rests(), 1, "nothing has happened");
+        world.clock.advance(step);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    world.until("again after the next look", step, || rests() == 2).await;
+    agent.kill().await;
+}
+
+#[tokio::test]
 async fn a_template_may_wait_for_more_changes() {
     let world = World::new().await;
     world.secret("app", json!({ "password": "one" }));
@@ -80,6 +104,30 @@ async fn the_child_starts_when_all_is_there_and_its_end_is_the_agents() {
     assert_eq!(world.text("starts"), "one\ntwo\n");
     agent.signals.send(Signal::TERM).unwrap();
     assert_eq!(agent.end().await, Ok(7));
+}
+
+/// As consul-template has it: a signal instead of a restart, and an environment of its own.
+#[tokio::test]
+async fn a_child_that_can_reload_is_told_and_not_restarted() {
+    let world = World::new().await;
+    world.secret("app", json!({ "password": "one" }));
+    let exec = r#"exec {
+        command = ["/bin/sh", "-c", "trap 'cat DIR/out >> DIR/seen' USR1; env >> DIR/env; echo start >> DIR/starts; cat DIR/out >> DIR/seen; while :; do sleep 0.05; done"]
+        reload_signal = "SIGUSR1"
+        splay = "20s"
+        kill_timeout = "2s"
+        env { pristine = true custom = ["OWN=1", "PATH=/usr/bin:/bin"] }
+    }"#;
+    let agent = world.agent(&(template("out", PLAIN, "") + exec));
+    world.has("seen", "one\n").await;
+    let seen = world.text("env");
+    assert!(seen.contains("OWN=1\n") && !seen.contains("HOME=") && !seen.contains("CARGO"), "{seen}");
+    world.secret("app", json!({ "password": "two" }));
+    let step = Duration::from_secs(5);
+    world.until("told", step, || world.text("seen") == "one\ntwo\n").await;
+    assert_eq!((world.text("out"), world.text("starts")), ("two\n".to_owned(), "start\n".to_owned()));
+    agent.signals.send(Signal::TERM).unwrap();
+    assert_eq!(agent.end().await, Ok(143));
 }
 
 #[tokio::test]
