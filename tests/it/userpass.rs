@@ -166,6 +166,38 @@ async fn a_password_is_what_its_policy_asks_for_whoever_sets_it() {
 }
 
 #[tokio::test]
+async fn hashes_of_a_few_costs_come_along_at_once_and_no_more() {
+    let server = server().await;
+    let of = |cost| bcrypt::hash_with_salt("p", cost, [7; 16]).unwrap().format_for_version(bcrypt::Version::TwoB);
+    let takes = async |name: &str, cost: u32| {
+        server.put(&format!("auth/userpass/users/{name}"), json!({"password_hash": of(cost)})).await
+    };
+    for (name, cost) in [("one", 4), ("two", 5), ("three", 6), ("four", 6)] {
+        takes(name, cost).await.ok();
+    }
+    // Each login pays for all of them.
+    takes("five", 7).await.refused(400, "password_hash");
+    server.get("auth/userpass/users/five").await.is(404);
+    server.put("auth/userpass/users/one/password", json!({"password_hash": of(7)})).await.refused(400, "password_hash");
+    // A cost is there until nobody has it: the last of them is gone, has another password, or has logged in.
+    server.delete("auth/userpass/users/three").await.ok();
+    takes("five", 7).await.refused(400, "password_hash");
+    server.delete("auth/userpass/users/four").await.ok();
+    takes("five", 7).await.ok();
+    server.put("auth/userpass/users/one/password", json!({"password": "another"})).await.ok();
+    takes("six", 8).await.ok();
+    takes("seven", 4).await.refused(400, "password_hash");
+    server.anonymous().put("auth/userpass/login/two", json!({"password": "p"})).await.ok();
+    takes("seven", 4).await.ok();
+    for (name, password, status) in
+        [("one", "another", 200), ("one", "p", 400), ("six", "p", 200), ("six", "q", 400), ("nobody", "p", 400)]
+    {
+        let login = server.anonymous().put(&format!("auth/userpass/login/{name}"), json!({"password": password}));
+        login.await.is(status);
+    }
+}
+
+#[tokio::test]
 async fn hashes_come_along_from_elsewhere_and_are_made_anew_at_the_first_login() {
     let server = server().await;
     let of = |version| bcrypt::hash_with_salt("s3cret", 4, [7; 16]).unwrap().format_for_version(version);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::base::{Error, Result, Rng, Secret};
-use crate::crypto::password;
+use crate::crypto::password::{self, Cost};
 
 /// Hashes at work at once: each fills 19 MiB and a core.
 const AT_ONCE: usize = 2;
@@ -20,9 +20,9 @@ const BEHIND: i32 = 5;
 pub struct Hashing {
     work: Arc<Semaphore>,
     room: Arc<Semaphore>,
-    /// What each check cost.
+    /// What each login cost.
     #[cfg(test)]
-    checks: std::sync::Mutex<Vec<Option<password::Cost>>>,
+    checks: std::sync::Mutex<Vec<Vec<Cost>>>,
 }
 
 impl Hashing {
@@ -49,14 +49,26 @@ impl Hashing {
         Ok(Secret::new(hash))
     }
 
-    /// Whether a password fits a hash. Without a hash it costs as much and never does.
+    /// Whether a password fits a hash. Without a hash it never does. All of these costs are paid in either case, each once.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if too many wait.
-    pub async fn verify(&self, password: Secret<String>, hash: Option<Secret<String>>) -> Result<bool> {
+    pub async fn verify(
+        &self,
+        password: Secret<String>,
+        hash: Option<Secret<String>>,
+        costs: Vec<Cost>,
+    ) -> Result<bool> {
+        let own = password::cost(against(hash.as_ref()));
+        let others: Vec<Cost> = costs.into_iter().filter(|cost| Some(*cost) != own).collect();
         #[cfg(test)]
-        self.checks.lock().unwrap().push(password::cost(against(hash.as_ref())));
-        self.run(move || password::verify(&password, against(hash.as_ref())) && hash.is_some()).await
+        self.checks.lock().unwrap().push(own.into_iter().chain(others.clone()).collect());
+        let work = move || {
+            let fits = password::verify(&password, against(hash.as_ref())) && hash.is_some();
+            others.into_iter().for_each(|cost| cost.pay(&password));
+            fits
+        };
+        self.run(work).await
     }
 
     async fn run<T: Send + 'static>(&self, f: impl FnOnce() -> T + Send + 'static) -> Result<T> {
@@ -95,29 +107,34 @@ mod tests {
     async fn only_the_password_of_a_user_who_exists_fits() {
         let hashing = Hashing::new();
         let hash = hashing.hash("p".into(), Arc::new(SystemRng::new())).await.unwrap();
-        assert!(hashing.verify("p".into(), Some(hash.clone())).await.unwrap());
-        assert!(!hashing.verify("q".into(), Some(hash)).await.unwrap());
-        assert!(!hashing.verify("p".into(), None).await.unwrap());
+        let ours = || vec![Cost::OURS];
+        assert!(hashing.verify("p".into(), Some(hash.clone()), ours()).await.unwrap());
+        assert!(!hashing.verify("q".into(), Some(hash), ours()).await.unwrap());
+        assert!(!hashing.verify("p".into(), None, ours()).await.unwrap());
     }
 
     #[tokio::test]
     async fn who_finds_no_room_is_sent_away() {
         let hashing = Hashing::with(1, 0);
-        assert_eq!(hashing.verify("p".into(), None).await.unwrap_err().status(), 503);
+        assert_eq!(hashing.verify("p".into(), None, Vec::new()).await.unwrap_err().status(), 503);
     }
-    /// Whoever asks with any name and any password has exactly one check computed, of equal memory and passes: how long an
-    /// answer takes does not tell who exists.
+
+    /// Whoever asks with any name and any password pays for the same checks: how long an answer takes tells neither who is there nor whose hash
+    /// was brought along.
     #[tokio::test]
     async fn a_stranger_costs_the_same_work_as_a_user() {
         let hashing = Hashing::new();
         let hash = hashing.hash("p".into(), Arc::new(SystemRng::new())).await.unwrap();
-        let asked = [("p", Some(hash.clone())), ("q", Some(hash)), ("p", None), ("q", None)];
-        for (count, (password, hash)) in asked.into_iter().enumerate() {
-            hashing.verify(password.into(), hash).await.unwrap();
-            assert_eq!(hashing.checks.lock().unwrap().len(), count + 1);
+        let brought = bcrypt::hash_with_salt("p", 4, [7; 16]).unwrap().format_for_version(bcrypt::Version::TwoB);
+        let brought = Secret::new(brought);
+        let costs = vec![Cost::OURS, Cost::Bcrypt(4), Cost::Argon2 { kib: 64, passes: 1, lanes: 1 }];
+        for hash in [Some(hash), Some(brought), None] {
+            for (password, right) in [("p", hash.is_some()), ("q", false)] {
+                assert_eq!(hashing.verify(password.into(), hash.clone(), costs.clone()).await.unwrap(), right);
+                let mut paid = hashing.checks.lock().unwrap().pop().unwrap();
+                paid.sort_by_key(|cost| costs.iter().position(|known| known == cost));
+                assert_eq!(paid, costs);
+            }
         }
-        let own =
-            password::Cost::Argon2 { kib: password::MEMORY_KIB, passes: password::PASSES, lanes: password::LANES };
-        assert!(hashing.checks.lock().unwrap().iter().all(|cost| *cost == Some(own)));
     }
 }

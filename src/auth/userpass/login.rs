@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Userpass;
+use super::costs;
 use super::users::{User, key};
 use crate::base::{Error, Json, Name, Result, Secret};
 use crate::crypto::password;
@@ -41,7 +42,7 @@ async fn login(cx: Cx<Userpass>, p: Credentials) -> Result<Reply> {
     let password = p.password.filter(|p| !p.reveal().is_empty()).ok_or_else(|| Error::invalid("missing password"))?;
     let user: Option<User> = cx.get(&key(&p.username))?;
     let hash = user.as_ref().map(|u| u.hash.clone());
-    let fits = cx.engine().hashing.verify(password.clone(), hash).await?;
+    let fits = cx.engine().hashing.verify(password.clone(), hash, costs::all(&cx)?).await?;
     let Some(user) = user.filter(|_| fits) else {
         return Err(Error::Credentials("invalid username or password".into()));
     };
@@ -58,7 +59,10 @@ async fn login(cx: Cx<Userpass>, p: Credentials) -> Result<Reply> {
     let mut txn = cx.txn();
     match txn.get::<User>(&key(&p.username))? {
         Some(present) if present.hash.same_as(user.hash.reveal().as_bytes()) => {
-            txn.put(&key(&p.username), &User { hash, ..present })?;
+            let before = costs::foreign(&present);
+            let user = User { hash, ..present };
+            costs::changed(&cx, &mut txn, &p.username, before, costs::foreign(&user))?;
+            txn.put(&key(&p.username), &user)?;
             Ok(reply.with(txn))
         }
         _ => Ok(reply),

@@ -3,10 +3,12 @@
 //! Names are canonical in lower case before policy, storage or identity sees them, so no spelling is another user. An unknown user costs
 //! as much as a wrong password and is answered alike.
 //!
-//!     config         what holds for the passwords of all users
-//!     user/<name>    the user
+//!     config                what holds for the passwords of all users
+//!     user/<name>           the user
+//!     cost/<cost>/<name>    that the user's hash has another cost than ours
 
 mod config;
+mod costs;
 mod hashing;
 mod login;
 mod simulate;

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Userpass, config};
+use super::{Userpass, config, costs};
 use crate::base::json::Map;
 use crate::base::secret::stored;
 use crate::base::{Error, Key, Name, Result, Secret, Ttl};
@@ -109,6 +109,7 @@ async fn write(cx: Cx<Userpass>, p: Write) -> Result<Reply> {
     let hash = hash_of(&cx, p.password, p.password_hash).await?;
     let mut txn = cx.txn();
     let old: Option<User> = cx.writable(&mut txn, &key)?;
+    let before = old.as_ref().and_then(costs::foreign);
     let mut user = match (old, hash) {
         (Some(user), None) => user,
         (Some(user), Some(hash)) => User { hash, ..user },
@@ -129,12 +130,15 @@ async fn write(cx: Cx<Userpass>, p: Write) -> Result<Reply> {
         user.rules.token_bound_cidrs = v;
     }
     user.rules.apply(p.token)?;
+    costs::changed(&cx, &mut txn, &p.username, before, costs::foreign(&user))?;
     txn.put(&key, &user)?;
     Ok(Reply::empty(txn))
 }
 
 async fn delete(cx: Cx<Userpass>, p: ByName) -> Result<Reply> {
     let mut txn = cx.txn();
+    let before = txn.get::<User>(&key(&p.username))?.as_ref().and_then(costs::foreign);
+    costs::changed(&cx, &mut txn, &p.username, before, None)?;
     txn.delete(&key(&p.username));
     Ok(Reply::empty(txn))
 }
@@ -146,7 +150,10 @@ async fn set_password(cx: Cx<Userpass>, p: SetPassword) -> Result<Reply> {
     let hash = hash_of(&cx, p.password, p.password_hash).await?.ok_or_else(|| Error::invalid("missing password"))?;
     let mut txn = cx.txn();
     let user: User = txn.get(&key(&p.username))?.ok_or_else(no_user)?;
-    txn.put(&key(&p.username), &User { hash, ..user })?;
+    let before = costs::foreign(&user);
+    let user = User { hash, ..user };
+    costs::changed(&cx, &mut txn, &p.username, before, costs::foreign(&user))?;
+    txn.put(&key(&p.username), &user)?;
     Ok(Reply::empty(txn))
 }
 
