@@ -442,4 +442,5 @@ mod proved {
     }
 }
 
+mod conditions;
 mod truth_table;
