@@ -51,6 +51,9 @@ class Lint(unittest.TestCase):
                   basic_constraints_valid_for_non_ca=True, policy_identifiers="2.23.140.1.2.1", country="NL", province="Utrecht",
                   locality="Utrecht", street_address="Oudegracht 1", postal_code="3511", organization="Story", ou="Tests",
                   **KINDS[kind])
+        for mount in made.mounts.values():
+            delta = {"delta_crl_distribution_points": f"{made.base}/{mount}/crl/delta"}
+            self.server.must("POST", f"{mount}/config/urls", delta)
         return made
 
     def no_error(self, tool, *arguments, expected=()):

@@ -1,12 +1,16 @@
 //! What anybody fetches from a CA again and again, and what its owners list: dates, stretches, where delta lists are; and
 //! that nothing which is at hand is older than its row.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use warifu::storage::Storage;
+use warifu::storage::memory::Memory;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use crate::http::Answer;
-use crate::server::Server;
+use crate::server::{Plan, Server};
 
 async fn ca() -> Server {
     let server = Server::new().await;
@@ -221,4 +225,34 @@ async fn what_ended_and_was_revoked_late_leaves_nothing_behind_when_it_is_tidied
     assert_eq!(status().await, (1, 1));
     assert_eq!(keys("pki/certs/revoked").await, Vec::<Value>::new());
     assert_eq!(keys("pki/certs").await.len(), 1, "the root's own");
+}
+
+#[tokio::test]
+async fn what_is_not_stored_waits_for_no_commit_and_what_is_takes_one() {
+    let storage: Arc<dyn Storage> = Arc::new(Memory::new());
+    let server = Plan::over(storage.clone()).ready().await;
+    server.put("sys/mounts/pki", json!({"type": "pki"})).await.ok();
+    let root = json!({"common_name": "Story CA", "key_type": "ec", "ttl": "700h"});
+    server.put("pki/root/generate/internal", root).await.ok();
+    for (name, unstored) in [("kept", false), ("unkept", true)] {
+        let role = json!({"key_type": "ec", "allow_any_name": true, "no_store": unstored});
+        server.put(&format!("pki/roles/{name}"), role).await.ok();
+    }
+    let commits = async |path: &str, body: Value| {
+        server.put(path, body.clone()).await.ok();
+        let before = storage.position().unwrap();
+        for _ in 0..5 {
+            server.put(path, body.clone()).await.ok();
+        }
+        storage.position().unwrap() - before
+    };
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["x.a.test".to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let csr = params.serialize_request(&key).unwrap().pem().unwrap();
+    let name = json!({"common_name": "x.a.test"});
+    assert_eq!(commits("pki/issue/unkept", name.clone()).await, 0);
+    assert_eq!(commits("pki/sign/unkept", json!({"csr": csr, "common_name": "x.a.test"})).await, 0);
+    assert_eq!(commits("pki/sign-verbatim/unkept", json!({"csr": csr})).await, 0);
+    assert_eq!(commits("pki/issue/kept", name).await, 5);
 }
