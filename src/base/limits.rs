@@ -40,7 +40,7 @@ pub const SESSION_SLOTS: usize = 4096;
 pub const FOLDER_CACHE: usize = 256;
 /// Compiled policies that sessions share: one for each role and entity at work, a MiB or two.
 pub const SHARED_ACLS: usize = 512;
-/// Rows of the store that are kept as they lie there: at some 700 bytes each, and 2 KiB at most, a few MiB.
+/// Rows of the store that are kept as they lie there: at some 700 bytes each, and 2 KiB at most on the average, a few MiB.
 pub const ROW_CACHE: usize = 8192;
 /// Keys whose encrypted names are kept: at some 300 bytes each a good MiB.
 pub const NAME_CACHE: usize = 4096;

@@ -235,7 +235,7 @@ async fn what_is_not_stored_waits_for_no_commit_and_what_is_takes_one() {
     let root = json!({"common_name": "Story CA", "key_type": "ec", "ttl": "700h"});
     server.put("pki/root/generate/internal", root).await.ok();
     for (name, unstored) in [("kept", false), ("unkept", true)] {
-        let role = json!({"key_type": "ec", "allow_any_name": true, "no_store": unstored});
+        let role = json!({"key_type": "ec", "allow_any_name": true, "ttl": "1h", "no_store": unstored});
         server.put(&format!("pki/roles/{name}"), role).await.ok();
     }
     let commits = async |path: &str, body: Value| {

@@ -11,7 +11,8 @@
 //! 3. A reader offers a row by compare-and-swap with the place that it saw, and only if nothing of that place was changed
 //!    after its snapshot: a forgotten row never comes back.
 //!
-//! A place holds a few rows, so that those which are asked for in turn are seldom in each other's way.
+//! A place holds a few rows, so that those which are asked for in turn are seldom in each other's way; large ones (an issuer
+//! with its chain, a role, a policy) take the room of several.
 
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ struct Entry {
 
 /// Rows of one place.
 const WAYS: usize = 4;
+/// Bytes of their keys and values together: four of 2 KiB, or a large one alone.
+const PLACE_BYTES: usize = WAYS * 2048;
 
 /// One place. Its address is its generation.
 #[derive(Default)]
@@ -74,13 +77,18 @@ impl Rows {
 
     /// Keeps a row that a snapshot of this position had, unless its place changed since it was seen.
     pub fn offer(&self, seen: &Seen, key: &str, row: Option<&Row>, position: Version) {
-        let bytes = key.len() + row.map_or(0, |row| row.value.len());
+        let bytes = |key: &str, row: Option<&Row>| key.len() + row.map_or(0, |row| row.value.len());
         let Seen { place: seen, hash } = seen;
-        if bytes > LARGEST || seen.changed > position {
+        let Some(mut room) = PLACE_BYTES.checked_sub(bytes(key, row)).filter(|_| seen.changed <= position) else {
             return;
-        }
+        };
         let new = Arc::new(Entry { key: key.into(), hash: *hash, row: row.cloned(), seen_at: position });
-        let others = seen.entries.iter().flatten().filter(|entry| *entry.key != *key).cloned();
+        let fits = |entry: &&Arc<Entry>| {
+            let left = room.checked_sub(bytes(&entry.key, entry.row.as_ref()));
+            room = left.unwrap_or(room);
+            left.is_some()
+        };
+        let others = seen.entries.iter().flatten().filter(|entry| *entry.key != *key).filter(fits).cloned();
         let mut kept = std::iter::once(new).chain(others);
         let entries = std::array::from_fn(|_| kept.next());
         self.place(*hash).compare_and_swap(seen, Arc::new(Place { changed: seen.changed, entries }));
@@ -113,9 +121,6 @@ fn hash(key: &str) -> u64 {
     hasher.write(key.as_bytes());
     hasher.finish()
 }
-
-/// Bytes of the largest key and row that are kept.
-const LARGEST: usize = 2048;
 
 #[cfg(test)]
 mod tests {
@@ -207,8 +212,27 @@ mod tests {
         }
         let kept: usize = rows.places.iter().map(|place| place.load().entries.iter().flatten().count()).sum();
         assert!(kept > limits::ROW_CACHE / 4 && kept <= limits::ROW_CACHE, "{kept}");
-        let large = Row { version: 1, value: vec![0; LARGEST] };
+        let large = Row { version: 1, value: vec![0; PLACE_BYTES] };
         rows.offer(&rows.seen("large"), "large", Some(&large), 1);
         assert_eq!(found(&rows, "large", 1), None);
+    }
+
+    #[test]
+    fn a_large_row_takes_the_room_of_several() {
+        let rows = Rows { places: Box::new([ArcSwap::default()]) };
+        let sized = |bytes| Row { version: 1, value: vec![0; bytes] };
+        let offer = |key: &str, bytes| rows.offer(&rows.seen(key), key, Some(&sized(bytes)), 1);
+        let there = |keys: &[&str]| keys.iter().map(|key| found(&rows, key, 1).is_some()).collect::<Vec<_>>();
+        offer("a", 2000);
+        offer("b", 2000);
+        offer("c", 4000);
+        assert_eq!(there(&["a", "b", "c"]), [true, true, true]);
+        // The newest first, and of the others what fits beside it.
+        offer("d", 6000);
+        assert_eq!(there(&["a", "b", "c", "d"]), [false, true, false, true]);
+        offer("e", PLACE_BYTES - 1);
+        assert_eq!(there(&["b", "d", "e"]), [false, false, true]);
+        offer("f", PLACE_BYTES);
+        assert_eq!(there(&["e", "f"]), [true, false]);
     }
 }
