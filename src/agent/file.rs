@@ -35,11 +35,12 @@ pub(super) fn put(destination: &Destination, content: &[u8], rng: &dyn Rng) -> i
         let mut old = Vec::new();
         Read::take(&mut existing, FILE_BYTES_MAX).read_to_end(&mut old)?;
         if old == content {
-            // Permissions may have been changed in the configuration; the content is not touched for that.
+            // Permissions may have been changed in the configuration; the content is not touched for that. Wider ones are
+            // for the new owner and not for the old.
+            fchown(&existing, owner.0, owner.1)?;
             if existing.metadata()?.permissions_mode() & 0o7777 != destination.mode {
                 fchmod(&existing, mode)?;
             }
-            fchown(&existing, owner.0, owner.1)?;
             return Ok(Written::Same);
         }
         if destination.backup {
@@ -249,6 +250,45 @@ mod tests {
         assert!(put(&no_folder, b"x", &rng).is_err());
         assert_eq!(std::fs::read(&file).unwrap(), b"good");
         assert_eq!(entries(folder.path()), 2);
+    }
+
+    /// openbao#3733, openbao#2851, vault#13406: owner and mode are final before anybody can open it by its name.
+    #[test]
+    fn whoever_looks_sees_a_whole_file_of_its_owner_or_one_that_is_closed_to_him() {
+        use std::os::unix::fs::MetadataExt;
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, rng) = (folder.path().join("sink"), Seeded::new(1));
+        // Only root can give a file away.
+        let other = rustix::process::geteuid().is_root().then_some(65534);
+        let owner = other.unwrap_or_else(|| rustix::process::geteuid().as_raw());
+        let over = AtomicBool::new(false);
+        let looks = std::thread::scope(|scope| {
+            let looker = scope.spawn(|| {
+                let mut looks = 0;
+                while !over.load(Ordering::Relaxed) {
+                    for entry in std::fs::read_dir(folder.path()).unwrap().flatten() {
+                        // It may be gone by now.
+                        let Ok(there) = entry.metadata() else { continue };
+                        let mode = there.mode() & 0o7777;
+                        let is_final = (there.uid(), mode) == (owner, 0o640);
+                        let is_closed = mode == 0o600 && entry.file_name() != "sink";
+                        assert!(is_final || is_closed, "{:?} {} {mode:o}", entry.file_name(), there.uid());
+                        if entry.file_name() == "sink" {
+                            assert_eq!(std::fs::read(entry.path()).unwrap().len(), 10_000);
+                            looks += 1;
+                        }
+                    }
+                }
+                looks
+            });
+            for n in 0..200_u8 {
+                put_owned(&path, &vec![n; 10_000], 0o640, (other, other), &rng).unwrap();
+            }
+            over.store(true, Ordering::Relaxed);
+            looker.join().unwrap()
+        });
+        assert!(looks > 0 && entries(folder.path()) == 1);
     }
 
     #[test]

@@ -1,5 +1,16 @@
-//! Input that means ill: of a server, of whoever can write where we do, of a child. Each story of what went wrong elsewhere
-//! with sidecars has its name here.
+//! Input that means ill: of a server, of whoever can write where we do, of a child. What went wrong elsewhere with sidecars, and
+//! with the errors of templates, and the test that would have caught it here (`tests/it/advisories.rs` looks whether they are there):
+//!
+//! | what was found | tests |
+//! | --- | --- |
+//! | CVE-2026-8715, CVE-2026-54725: who wrote a template chose where credentials were sent | `hostile::no_template_names_another_server` |
+//! | CVE-2026-5061, consul-template#2156: a link came in between a look and a use | `hostile::a_link_that_comes_between_two_renderings_is_not_followed`, `file::a_write_stays_below_its_folder` |
+//! | CVE-2020-8567: a name climbed out of its folder | `hostile::a_name_from_a_secret_does_not_climb_out_of_its_folder` |
+//! | CVE-2026-19017: a template read the credentials of who rendered it | `hostile::no_template_reads_the_agents_credentials` |
+//! | openbao#3733, openbao#2851, vault#13406: a sink was of another owner, or wider, for a while | `file::whoever_looks_sees_a_whole_file_of_its_owner_or_one_that_is_closed_to_him`, `hostile::a_sink_is_never_open_wider_and_never_goes_through_a_link` |
+//! | CVE-2025-13357: a default that was not safe | `defaults::every_default_is_in_the_table`, `defaults::nothing_is_open_unless_it_is_said` |
+//! | CVE-2026-87993, CVE-2022-38149, GHSA-444v-8vxr-p36h: errors of templates showed secrets | `tests::no_function_that_fails_shows_what_it_was_given`, `tests::an_error_never_shows_a_value`, `outages::no_value_and_no_token_is_ever_logged` |
+//! | CVE-2025-4166, CVE-2025-52893, CVE-2020-13223: what is malformed was repeated | `outages::one_failing_template_does_not_disturb_the_others`, `tests::mistakes_are_named_with_their_place` |
 
 use super::*;
 
