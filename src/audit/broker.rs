@@ -36,8 +36,9 @@ pub struct Begun(Sent);
 struct Sent(Vec<(Arc<Device>, Ticket)>);
 
 impl Sent {
+    /// Whether some device may still write it, and none has. One that refused it keeps nobody from ringing for the others.
     fn is_pending(&self) -> bool {
-        !self.0.is_empty() && self.0.iter().all(|(_, ticket)| ticket.is_pending())
+        self.0.iter().any(|(_, ticket)| ticket.is_pending()) && !self.0.iter().any(|(_, ticket)| ticket.is_written())
     }
 
     /// Has the devices write what waits.
@@ -402,6 +403,29 @@ mod tests {
         broker.bound = Duration::from_secs(1_000_000);
         let error = broker.request(&entry("a")).await.unwrap_err();
         assert!(error.to_string().contains("its queue is full"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_device_whose_queue_is_full_keeps_nobody_from_the_one_that_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = folder.path().join("a.log");
+        let mut broker = broker(vec![file("good", &good)]);
+        let hanging = Arc::new(Device::hanging("nfs"));
+        for _ in 0..limits::AUDIT_QUEUE {
+            assert!(matches!(hanging.flush(), Ticket::Waiting(..)));
+        }
+        for both in [[hanging.clone(), broker.devices.load()[0].clone()], [broker.devices.load()[0].clone(), hanging]] {
+            broker.devices.store(Arc::new(both.to_vec()));
+            // A time that no test would wait for.
+            broker.bound = Duration::from_secs(1_000_000);
+            let _ = broker.request(&entry("a")).await.unwrap();
+            let begun = broker.begin(&entry("b"));
+            let _ = broker.finish(begun, &entry("b")).await.unwrap();
+            broker
+                .devices
+                .store(Arc::new(vec![broker.devices.load().iter().find(|d| d.path() == "good/").unwrap().clone()]));
+        }
+        assert_eq!(paths(&good), ["a", "b", "b", "a", "b", "b"]);
     }
 
     #[tokio::test]

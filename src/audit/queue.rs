@@ -33,7 +33,16 @@ impl Ticket {
         matches!(self, Self::Waiting(batch, _) if batch.is_pending())
     }
 
-    /// Whether the line is written.
+    /// Whether the line is known to be written.
+    pub(super) fn is_written(&self) -> bool {
+        match self {
+            Self::Written => true,
+            Self::Refused => false,
+            Self::Waiting(batch, line) => batch.holds(*line),
+        }
+    }
+
+    /// Whether the line is written, once that is known.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<bool> {
         match self {
             Self::Written => Poll::Ready(true),
@@ -60,6 +69,11 @@ impl Batch {
 
     pub(super) fn is_pending(&self) -> bool {
         self.written.load(Ordering::Acquire) == PENDING
+    }
+
+    fn holds(&self, line: usize) -> bool {
+        let written = self.written.load(Ordering::Acquire);
+        written != PENDING && line < written
     }
 
     fn poll(&self, line: usize, cx: &Context<'_>) -> Poll<bool> {
