@@ -12,6 +12,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use hyper::http::request::Parts;
 
 use super::listener::Connection;
+use super::room::{self, Lent, Room};
 use crate::base::json::Map;
 use crate::base::{Error, Json, Operation, Path, Result, Rng, Secret, Ttl, form, ids};
 use crate::engine::params::parse_bool;
@@ -127,18 +128,11 @@ pub fn bodiless(head: Head, rng: &dyn Rng) -> Inbound {
     }
 }
 
-/// Reads the body of a request whose head is known.
+/// Decodes the body of a request whose head is known.
 ///
 /// # Errors
 /// What the client did wrong.
-pub async fn whole(
-    head: Head,
-    parts: Parts,
-    incoming: Incoming,
-    connection: &Connection,
-    rng: &dyn Rng,
-) -> Result<Inbound> {
-    let bytes = read(incoming, &parts.headers, connection).await?;
+pub fn whole(head: Head, parts: Parts, bytes: Vec<u8>, connection: &Connection, rng: &dyn Rng) -> Result<Inbound> {
     let raw_body = RAW_TYPES.contains(&head.media_type.as_str());
     let body = match head.operation {
         Operation::Update | Operation::Patch if !raw_body => parse(&bytes, &head.media_type)?,
@@ -222,14 +216,27 @@ fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Ttl>> {
     Ok(Some(ttl))
 }
 
-/// Reads the body within its limits of size and time.
-async fn read(incoming: Incoming, headers: &HeaderMap, connection: &Connection) -> Result<Vec<u8>> {
+/// Reads the body within its limits of size and time, and within the room that there is for all of them.
+///
+/// # Errors
+/// What the client did wrong.
+pub async fn body(
+    headers: &HeaderMap,
+    incoming: Incoming,
+    connection: &Connection,
+    room: &Room,
+    lent: &mut Lent,
+) -> Result<Vec<u8>> {
     // Most reads bring none: they need no timer.
     if hyper::body::Body::is_end_stream(&incoming) {
         return Ok(Vec::new());
     }
     let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    let whole = collect(incoming, announced.unwrap_or(0), connection.rules.max_request_size);
+    let whole = async {
+        let bytes = collect(incoming, announced.unwrap_or(0), connection.rules.max_request_size, room, lent).await?;
+        room.lend(lent, room::cost(&bytes)).await?;
+        Ok(bytes)
+    };
     match tokio::time::timeout(connection.rules.read_timeout, whole).await {
         Ok(body) => body,
         Err(_) => Err(Error::invalid("the body took too long")),
@@ -237,7 +244,17 @@ async fn read(incoming: Incoming, headers: &HeaderMap, connection: &Connection) 
 }
 
 /// What is too long is read on for a while and dropped: a client that is still writing would not see the answer.
-async fn collect(mut incoming: Incoming, announced: usize, limit: usize) -> Result<Vec<u8>> {
+async fn collect(
+    mut incoming: Incoming,
+    announced: usize,
+    limit: usize,
+    room: &Room,
+    lent: &mut Lent,
+) -> Result<Vec<u8>> {
+    if announced <= limit {
+        // All at once: of many that had each a part, none would come to its end.
+        room.lend(lent, announced).await?;
+    }
     let mut bytes = Vec::with_capacity(announced.min(limit).min(FIRST_PIECE));
     let mut length = 0usize;
     while let Some(frame) = incoming.frame().await {
@@ -248,6 +265,7 @@ async fn collect(mut incoming: Incoming, announced: usize, limit: usize) -> Resu
             return Err(Error::TooLarge);
         }
         if length <= limit && announced <= limit {
+            room.lend(lent, length).await?;
             bytes.extend_from_slice(data);
         } else {
             bytes = Vec::new();

@@ -6,6 +6,7 @@ mod encode;
 mod limit;
 pub mod listener;
 mod public;
+mod room;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,18 +19,20 @@ use crate::node::Node;
 use crate::vault::{Inbound, Outbound, Refusal};
 use cors::Crossing;
 use listener::{Body, Connection};
+use room::{Lent, Room};
 
 /// The API of one node.
 #[derive(Clone)]
 pub struct Api {
     node: Arc<Node>,
     rng: Arc<dyn Rng>,
+    room: Room,
 }
 
 impl Api {
     /// Over this node.
-    pub const fn new(node: Arc<Node>, rng: Arc<dyn Rng>) -> Self {
-        Self { node, rng }
+    pub fn new(node: Arc<Node>, rng: Arc<dyn Rng>) -> Self {
+        Self { node, rng, room: Room::new() }
     }
 
     /// Answers one request, within the time that a request may take.
@@ -98,7 +101,13 @@ impl Api {
             let refusal = vault.refuse_limited(decode::bodiless(head, self.rng.as_ref())).await;
             return limit::refused(&verdict, vault.tells_limits(), &refusal);
         }
-        let inbound = match decode::whole(head, parts, incoming, connection, self.rng.as_ref()).await {
+        // Kept until the answer is there: the body lives as long.
+        let mut lent = Lent::default();
+        let body = match decode::body(&parts.headers, incoming, connection, &self.room, &mut lent).await {
+            Ok(body) => body,
+            Err(error) => return encode::error(&error),
+        };
+        let inbound = match decode::whole(head, parts, body, connection, self.rng.as_ref()) {
             Ok(inbound) => inbound,
             Err(error) => return encode::error(&error),
         };

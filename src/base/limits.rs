@@ -2,6 +2,8 @@
 
 /// Largest request body, in bytes: Vault's default.
 pub const BODY_BYTES: usize = 32 << 20;
+/// What all large bodies may take of memory together, with what is parsed out of them: eight of the largest. More wait.
+pub const BODIES_BYTES: usize = 8 * BODY_BYTES;
 /// Deepest nesting of a JSON body. Real ones stay under ten; the stack stays small.
 pub const JSON_DEPTH: usize = 128;
 /// Most values (and keys) of one JSON body: each costs some 50 bytes of memory on top of its text.

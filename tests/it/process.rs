@@ -15,6 +15,8 @@ use crate::http::Http;
 /// A folder with a configuration and a store.
 pub struct Place {
     pub folder: tempfile::TempDir,
+    /// What stands in the environment; nothing else does.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A running process.
@@ -33,7 +35,7 @@ impl Place {
             folder.path().join("data").display()
         );
         std::fs::write(folder.path().join("server.hcl"), config).unwrap();
-        Self { folder }
+        Self { folder, environment: Vec::new() }
     }
 
     /// The file of the store, once there is one.
@@ -51,6 +53,7 @@ impl Place {
             .arg(format!("-config={}", self.folder.path().join("server.hcl").display()))
             .current_dir(self.folder.path())
             .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
@@ -129,6 +132,10 @@ impl Process {
     pub async fn open(&self, share: &str) {
         let status = self.http.put("sys/unseal", json!({"key": share})).await.ok();
         assert_eq!(status.json["sealed"], false);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// Sends a signal.
