@@ -19,6 +19,8 @@ const SWEEP: Duration = Duration::from_millis(500);
 /// What the audit log calls it when something is taken back.
 const REVOKE: &str = "revoke";
 
+/// What is taken back between two rests.
+const STEP: usize = 50;
 /// Pages that one round takes before the next look at all else.
 const ROUNDS: usize = 8;
 
@@ -143,12 +145,20 @@ impl Vault {
             let leases = self.leases.expired(now, limits::BATCH_KEYS)?;
             let full = tokens.len().max(leases.len()) >= limits::BATCH_KEYS;
             // Their commits share a flush.
-            stream::iter(tokens.into_iter().map(Ok))
-                .try_for_each_concurrent(side_by_side, |(expires, digest)| self.end_token(expires, digest))
-                .await?;
-            stream::iter(leases.into_iter().map(Ok))
-                .try_for_each_concurrent(side_by_side, |lease| self.end_lease(lease))
-                .await?;
+            for some in tokens.chunks(STEP) {
+                let step = self.step();
+                stream::iter(some.iter().cloned().map(Ok))
+                    .try_for_each_concurrent(side_by_side, |(expires, digest)| self.end_token(expires, digest))
+                    .await?;
+                self.rest(step, some[0].0).await;
+            }
+            for some in leases.chunks(STEP) {
+                let step = self.step();
+                stream::iter(some.iter().cloned().map(Ok))
+                    .try_for_each_concurrent(side_by_side, |lease| self.end_lease(lease))
+                    .await?;
+                self.rest(step, some[0].due.unwrap_or(some[0].expires)).await;
+            }
             if !full {
                 break;
             }

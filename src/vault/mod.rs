@@ -11,6 +11,7 @@ mod epochs;
 mod explain;
 mod measure;
 mod own;
+mod pace;
 mod policies;
 pub mod request;
 mod response;
@@ -243,6 +244,11 @@ impl Vault {
 
     /// What the door needs to know before it looks at a request.
     pub fn front(&self) -> Arc<Front> {
+        if self.read_through()
+            && let Err(error) = self.reload_front()
+        {
+            tracing::debug!(%error, "what the door should know cannot be read");
+        }
         self.front.load_full()
     }
 

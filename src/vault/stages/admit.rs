@@ -13,6 +13,11 @@ use crate::vault::request::{Inbound, Refusal};
 impl Vault {
     /// Decides about a request by its path alone.
     pub fn admit(&self, path: &Path, client: IpAddr) -> Verdict {
+        if self.read_through()
+            && let Err(error) = self.reload_quotas()
+        {
+            tracing::debug!(%error, "the limits cannot be read");
+        }
         if self.quotas.in_force().rules.is_empty() {
             return Verdict::default();
         }

@@ -1,0 +1,65 @@
+//! How background work makes room for requests: after each step it rests for several times as long as the step took, while there
+//! are any. What is late rests less, and at last not at all, so that what ends is never more than what is taken back.
+
+use std::time::Duration;
+
+use super::Vault;
+use crate::base::{Timestamp, time};
+
+/// How much longer than its step a rest is: others keep four fifths of the machine.
+const REST: u32 = 4;
+/// No rest is longer.
+const REST_AT_MOST: Duration = Duration::from_millis(500);
+/// Whoever is so late does not rest.
+const LATE: Duration = Duration::from_secs(60);
+
+/// The beginning of a step.
+pub struct Step {
+    began: Duration,
+    answers: u64,
+}
+
+impl Vault {
+    /// Begins a step of background work.
+    pub(super) fn step(&self) -> Step {
+        Step { began: self.clock.monotonic(), answers: self.answers() }
+    }
+
+    /// Ends a step whose work was due then, and rests.
+    pub(super) async fn rest(&self, step: Step, due: Timestamp) {
+        if self.answers() == step.answers {
+            return;
+        }
+        let took = self.clock.monotonic().saturating_sub(step.began);
+        let late = Duration::from_secs(time::until(due, self.clock.now()).seconds());
+        let rest = rest(took, late);
+        if !rest.is_zero() {
+            self.clock.sleep(rest).await;
+        }
+    }
+
+    fn answers(&self) -> u64 {
+        self.metrics().responses.seen().map(|(_, count)| count).sum()
+    }
+}
+
+fn rest(took: Duration, late: Duration) -> Duration {
+    let hurry = 1.0 - (late.as_secs_f64() / LATE.as_secs_f64()).min(1.0);
+    (took * REST).mul_f64(hurry).min(REST_AT_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_leaves_four_fifths_to_others_unless_it_is_late() {
+        let (step, second) = (Duration::from_millis(10), Duration::from_secs(1));
+        assert_eq!(rest(step, Duration::ZERO), step * 4);
+        assert_eq!(rest(step, second * 30), step * 2);
+        assert_eq!(rest(step, second * 60), Duration::ZERO);
+        assert_eq!(rest(step, second * 6000), Duration::ZERO);
+        assert_eq!(rest(second, Duration::ZERO), REST_AT_MOST);
+        assert_eq!(rest(Duration::ZERO, Duration::ZERO), Duration::ZERO);
+    }
+}
