@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use super::ROOT;
 use super::limits::{Limits, Wanted};
+use super::pattern::Pattern;
 use super::template::{Template, shown};
 use crate::base::{Capabilities, Error, Result, Ttl, limits};
 use crate::hcl::{self, Attr, Block, Kind, Span};
@@ -76,6 +77,11 @@ impl Policy {
     /// Whether it is the policy that may do everything.
     pub const fn is_root(&self) -> bool {
         self.root
+    }
+
+    /// Whether a rule of it may decide about this path, whoever asks. One that does not changes nothing there, neither alone nor with others.
+    pub fn concerns(&self, path: &str) -> bool {
+        self.root || self.rules.iter().any(|rule| rule.is_template() || Pattern::new(&rule.path).matches(path))
     }
 
     /// Whether what it grants depends on whom it is applied to.

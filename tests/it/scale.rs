@@ -119,6 +119,35 @@ async fn what_ends_in_one_second_is_taken_back_in_bounded_steps_while_others_are
     server.list("sys/leases/lookup/secret/a").await.is(404);
 }
 
+/// What is read to apply policies that say nothing of writing policies, and some that do, as an administrator who stays one.
+async fn applying(count: usize) -> usize {
+    let (server, counting) = with(count, 1_000_000).await;
+    let all = r#"path "sys/policies/*" { capabilities = ["create", "read", "update", "delete", "list", "sudo"] }"#;
+    server.policy("administrator", all).await;
+    let http = server.with(&server.token_of(serde_json::json!({"policies": ["administrator"]})).await);
+    let apply = async |by: &crate::http::Http, name: &str, text: &str| {
+        let state = by.get("sys/policies/apply").await.ok().data()["state"].clone();
+        let body = serde_json::json!({"policies": {name: text}, "state": state});
+        by.put("sys/policies/apply/one", body).await.ok();
+    };
+    let before = counting.read.load(Ordering::SeqCst);
+    apply(&server, "reader", r#"path "secret/+/a" { capabilities = ["read"] }"#).await;
+    apply(
+        &server,
+        "reader",
+        r#"path "secret/*" { capabilities = ["deny"] } path "sys/mounts/*" { capabilities = ["read"] }"#,
+    )
+    .await;
+    apply(&http, "administrator", &format!("{all} # once more")).await;
+    counting.read.load(Ordering::SeqCst) - before
+}
+
+#[tokio::test]
+async fn whoever_applies_policies_looks_at_nobody_unless_administrators_are_at_stake() {
+    let (few, many) = (applying(10).await, applying(scale()).await);
+    assert!(many <= few + 2 * limits::BATCH_KEYS, "{few} rows were read with ten, {many} with {}", scale());
+}
+
 /// What is read to issue, to revoke, to answer OCSP, to open the store and answer, and to sign the list once more, where so
 /// many certificates are stored and all but a few of them revoked.
 async fn costs(count: usize) -> [(&'static str, usize); 5] {

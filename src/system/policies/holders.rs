@@ -62,6 +62,9 @@ pub(super) async fn check_administrators(
     before: &BTreeMap<String, String>,
     after: &BTreeMap<String, String>,
 ) -> Result<()> {
+    if !changes_administrators(before, after) {
+        return Ok(());
+    }
     let (mut before, mut after) = (Policies::of(before), Policies::of(after));
     let caller = &cx.caller;
     let standing = cx.engine().handles.identities.standing(&caller.entity_id)?;
@@ -162,10 +165,24 @@ impl<'a> Policies<'a> {
     }
 }
 
+/// Whether anybody can be an administrator by the one and not by the other: not where no policy that differs says anything
+/// of writing policies. Then nobody has to be looked at, however many there are.
+fn changes_administrators(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> bool {
+    let concerns = |texts: &BTreeMap<String, String>, name: &str| {
+        let policy = text_of(texts, name).and_then(|text| Policy::parse(name, text).ok());
+        policy.is_some_and(|policy| ADMINISTRATION.iter().any(|(path, _)| policy.concerns(path)))
+    };
+    let differ = before.keys().chain(after.keys()).filter(|name| before.get(*name) != after.get(*name));
+    differ.into_iter().any(|name| concerns(before, name) || concerns(after, name))
+}
+
+/// Where an administrator may write, and whether that needs sudo: a policy that no rule names.
+const ADMINISTRATION: [(&str, bool); 2] = [("sys/policies/acl/‹any›", false), ("sys/policies/apply/‹any›", true)];
+
 /// Whether a policy of any name can be written: of one that no rule names.
 fn may_write_any(acl: &Acl) -> Result<bool> {
     let body = Map::from([("policy".to_owned(), Json::from("path \"a\" {}"))]);
-    for (path, sudo) in [("sys/policies/acl/‹any›", false), ("sys/policies/apply/‹any›", true)] {
+    for (path, sudo) in ADMINISTRATION {
         let path = Path::parse(path)?;
         let query = Query { sudo, parameters: Some(&body), ..Query::new(Operation::Update, &path) };
         if acl.check(&query).is_allowed() {
