@@ -5,6 +5,11 @@ use super::{Error, Result};
 /// Longest name of a header, in bytes.
 const NAME_BYTES: usize = 128;
 
+/// Whether a text can be an address that a client is sent to: it holds nothing that is not seen, so it breaks no line.
+pub fn is_address(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() || c.is_whitespace())
+}
+
 /// Whether it is a header's name as HTTP allows it (RFC 9110, a token). Spaces are no part of one.
 pub fn is_name(name: &str) -> bool {
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);

@@ -503,11 +503,11 @@ async fn remount(cx: Cx<Sys>, p: Remount) -> Result<Reply> {
     let mut txn = cx.engine().handles.view.txn();
     let mut stored: Stored = txn.get(&table_key())?.unwrap_or_default();
     let Some(at) = stored.mounts.iter().position(|m| m.path == from) else {
-        return Err(Error::invalid(format!("no matching mount at \"{from}\"")));
+        return Err(Error::invalid("no matching mount at the path in 'from'"));
     };
     let clash = |m: &Mount| m.path.as_str().starts_with(to.as_str()) || to.as_str().starts_with(m.path.as_str());
     if stored.mounts.iter().enumerate().any(|(i, m)| i != at && clash(m)) {
-        return Err(Error::invalid(format!("existing mount at \"{to}\"")));
+        return Err(Error::invalid("existing mount at the path in 'to'"));
     }
     stored.mounts[at].path = to.clone();
     txn.put(&table_key(), &stored)?;

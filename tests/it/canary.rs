@@ -67,6 +67,9 @@ fn ends_the_story(pattern: &str) -> bool {
 fn comes_back(pattern: &str, field: &str) -> bool {
     field == "state" && pattern.ends_with("/authorize")
         || matches!(field, "path" | "paths") && pattern.starts_with("capabilities")
+        // What stands in a certificate is no secret, and its refusal names it; who applies many policies must know which one is wrong.
+        || matches!(field, "common_name" | "serial_number" | "user_ids") && pattern.contains("{role}")
+        || matches!(field, "policies" | "delete") && pattern.starts_with("policies/apply/")
 }
 
 fn routes(server: &Server) -> Vec<Route> {

@@ -66,23 +66,20 @@ async fn destroy(cx: Cx<AppRole>, p: BySecretId) -> Result<Reply> {
 }
 
 async fn lookup_accessor(cx: Cx<AppRole>, p: ByAccessor) -> Result<Reply> {
-    let (accessor, found) = by_accessor(&cx, &p)?;
-    Ok(match found {
+    Ok(match by_accessor(&cx, &p)? {
         Some((_, _, secret)) => Reply::data(show(&secret)),
         // Clients read the reason out of the data of this 404.
-        None => Reply::data([("error".to_owned(), Json::from(no_accessor(&accessor)))]).status(404),
+        None => Reply::data([("error".to_owned(), Json::from(NO_ACCESSOR))]).status(404),
     })
 }
 
 async fn destroy_accessor(cx: Cx<AppRole>, p: ByAccessor) -> Result<Reply> {
-    let (accessor, found) = by_accessor(&cx, &p)?;
-    let (role, digest, secret) = found.ok_or_else(|| Error::NotFound(vec![no_accessor(&accessor)]))?;
+    let (role, digest, secret) = by_accessor(&cx, &p)?.ok_or_else(|| Error::NotFound(vec![NO_ACCESSOR.into()]))?;
     Ok(remove(&cx, &role, &digest, &secret))
 }
 
-fn no_accessor(accessor: &str) -> String {
-    format!("failed to find accessor entry for secret_id_accessor: {accessor:?}")
-}
+/// Vault shows the accessor behind it: it may be that of another role.
+const NO_ACCESSOR: &str = "failed to find accessor entry for secret_id_accessor";
 
 fn by_secret_id(cx: &Cx<AppRole>, p: &BySecretId) -> Result<(Role, String)> {
     let text = p.secret_id.as_ref().filter(|s| !s.reveal().is_empty());
@@ -90,7 +87,7 @@ fn by_secret_id(cx: &Cx<AppRole>, p: &BySecretId) -> Result<(Role, String)> {
     Ok((role::named(cx, &p.role_name)?, cx.engine().digests().secret_id(text.reveal())))
 }
 
-type ByAccessorFound = (String, Option<(Role, String, SecretId)>);
+type ByAccessorFound = Option<(Role, String, SecretId)>;
 
 /// The role in the path, and what it has under this accessor: its digest and itself.
 ///
@@ -102,11 +99,11 @@ pub fn by_accessor(cx: &Cx<AppRole>, p: &ByAccessor) -> Result<ByAccessorFound> 
     let role = role::named(cx, &p.role_name)?;
     // Ours are made of these; anything else is none, and no part of a key.
     if accessor.len() > 64 || !accessor.chars().all(|c| c.is_ascii_hexdigit() || c == '-') {
-        return Ok((accessor, None));
+        return Ok(None);
     }
-    let Some(digest) = cx.get::<String>(&accessor_key(&role.id, &accessor))? else { return Ok((accessor, None)) };
+    let Some(digest) = cx.get::<String>(&accessor_key(&role.id, &accessor))? else { return Ok(None) };
     let found = find(cx, &role, &digest)?.filter(|s| s.accessor == accessor);
-    Ok((accessor, found.map(|secret| (role, digest, secret))))
+    Ok(found.map(|secret| (role, digest, secret)))
 }
 
 /// A secret id whose time is not over.

@@ -32,12 +32,15 @@ params! {
 async fn simulate(cx: Cx<AppRole>, p: Question) -> Result<Reply> {
     let name = p.role_name.filter(|name| !name.is_empty()).ok_or_else(|| Error::invalid("missing role_name"))?;
     let name = Name::folded(&name).map_err(|e| Error::invalid(format!("field 'role_name': {e}")))?;
-    let role = role::named(&cx, &name)?;
+    let role = role::named(&cx, &name).map_err(|error| match error {
+        Error::NotFound(_) => Error::NotFound(vec!["there is no role of this name".into()]),
+        other => other,
+    })?;
     let mut against = Vec::new();
     let mut secret = None;
     if let Some(accessor) = p.secret_id_accessor.filter(|text| !text.is_empty() && role.bind_secret_id) {
         let of = ByAccessor { role_name: name.clone(), secret_id_accessor: Some(accessor) };
-        secret = by_accessor(&cx, &of)?.1.map(|(_, _, secret)| secret);
+        secret = by_accessor(&cx, &of)?.map(|(_, _, secret)| secret);
         if secret.is_none() {
             against.push("the role has no secret id of this accessor, or its time is over".to_owned());
         }

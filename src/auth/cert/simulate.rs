@@ -40,7 +40,7 @@ async fn simulate(cx: Cx<Cert>, p: Question) -> Result<Reply> {
     let names = match p.name.filter(|name| !name.is_empty()) {
         Some(name) => {
             let name = Name::folded(&name).map_err(|e| Error::invalid(format!("field 'name': {e}")))?;
-            cx.get::<Role>(&role::key(&name))?.ok_or_else(|| Error::invalid(format!("there is no role \"{name}\"")))?;
+            cx.get::<Role>(&role::key(&name))?.ok_or_else(|| Error::invalid("there is no role of this name"))?;
             vec![name.as_str().to_owned()]
         }
         None => cx.list(&role::folder())?,

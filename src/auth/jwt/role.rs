@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Jwt;
 use crate::base::json::Map;
-use crate::base::{Error, Json, Key, Name, Result, Ttl, limits};
+use crate::base::{Error, Json, Key, Name, Result, Ttl, header, limits};
 use crate::engine::{Cx, OlderTokenParams, Page, Reply, Routes, TokenParams, TokenRules};
 use crate::outbound::Address;
 use crate::params;
@@ -238,6 +238,9 @@ fn apply(role: &mut Role, p: Write) -> Result<()> {
 fn check(role: &Role) -> Result<()> {
     if role.user_claim.is_empty() {
         return Err(Error::invalid("a user claim must be defined on the role"));
+    }
+    if !role.allowed_redirect_uris.iter().all(|text| header::is_address(text)) {
+        return Err(Error::invalid("'allowed_redirect_uris': an address has no spaces and no control characters"));
     }
     match role.role_type {
         RoleType::Oidc if role.allowed_redirect_uris.is_empty() => {

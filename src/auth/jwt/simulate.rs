@@ -35,7 +35,7 @@ params! {
 async fn simulate(cx: Cx<Jwt>, p: Question) -> Result<Reply> {
     let config = config::of(&cx)?;
     let (name, role) = find_role(&cx, &config, p.role.clone())?;
-    let role = role.ok_or_else(|| Error::invalid(format!("role \"{name}\" could not be found")))?;
+    let role = role.ok_or_else(|| Error::invalid("the role could not be found"))?;
     let mut about = Map::from([("role".to_owned(), Json::from(name.as_str()))]);
     let judged = judge(&cx, &config, &role, p).await?;
     if let Ok(admitted) = &judged {

@@ -35,7 +35,7 @@ async fn simulate(cx: Cx<Kubernetes>, p: Question) -> Result<Reply> {
     let name = p.role.filter(|name| !name.is_empty()).ok_or_else(|| Error::invalid("missing role"))?;
     let name = Name::folded(&name).map_err(|e| Error::invalid(format!("field 'role': {e}")))?;
     let role: Option<Role> = cx.get(&role::key(&name))?;
-    let role = role.ok_or_else(|| Error::invalid(format!("there is no role \"{name}\"")))?;
+    let role = role.ok_or_else(|| Error::invalid("there is no role of this name"))?;
     let uid = p.service_account_uid.filter(|uid| !uid.is_empty()).unwrap_or_else(|| "unknown".to_owned());
     let account =
         Account { uid, name: p.service_account_name, namespace: p.service_account_namespace, secret: String::new() };

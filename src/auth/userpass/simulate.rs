@@ -28,7 +28,7 @@ async fn simulate(cx: Cx<Userpass>, p: Question) -> Result<Reply> {
     let name = p.username.filter(|name| !name.is_empty()).ok_or_else(|| Error::invalid("missing username"))?;
     let name = Name::folded(&name).map_err(|e| Error::invalid(format!("field 'username': {e}")))?;
     let user: Option<User> = cx.get(&key(&name))?;
-    let user = user.ok_or_else(|| Error::invalid(format!("there is no user \"{name}\"")))?;
+    let user = user.ok_or_else(|| Error::invalid("there is no user of this name"))?;
     let judged = match user.rules.against(p.remote_address) {
         Some(words) => Err(vec![words]),
         None => Ok(token(&name, &user)),

@@ -8,7 +8,7 @@ use super::key::{DEFAULT, ensure};
 use super::provider::EVERYBODY;
 use super::{ByName, all, find, folder, must_exist, place};
 use crate::base::secret::stored;
-use crate::base::{Error, Name, Result, Secret, Ttl, ids, limits};
+use crate::base::{Error, Name, Result, Secret, Ttl, header, ids, limits};
 use crate::engine::{Cx, Reply, Routes};
 use crate::params;
 
@@ -128,6 +128,9 @@ async fn write(cx: Cx<IdentityEngine>, p: Write) -> Result<Reply> {
         access_token_ttl: DAY,
         ..Client::default()
     });
+    if !p.redirect_uris.iter().flatten().all(|text| header::is_address(text)) {
+        return Err(Error::invalid("field 'redirect_uris': an address has no spaces and no control characters"));
+    }
     for (given, kept) in [(p.redirect_uris, &mut client.redirect_uris), (p.assignments, &mut client.assignments)] {
         if let Some(given) = given {
             if given.len() > limits::OIDC_NAMES || given.iter().any(|text| text.len() > limits::PATH_BYTES) {
