@@ -5,18 +5,22 @@
 #![expect(clippy::disallowed_methods, reason = "a bench measures time")]
 
 mod agent;
+mod audit;
 mod client;
 mod crowd;
 mod drive;
+mod ends;
 mod fleet;
 mod limits;
 mod logins;
 mod options;
 mod pki;
 mod pki_scale;
+mod plant;
 mod process;
 mod report;
 mod rounds;
+mod scale;
 mod server;
 mod setup;
 mod template;

@@ -27,6 +27,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// With how many certificates a large CA is filled.
     pub certificates: usize,
+    /// With how many tokens and leases a large store is filled.
+    pub tokens: usize,
 }
 
 impl Options {
@@ -43,6 +45,7 @@ impl Options {
             tls: false,
             only: Vec::new(),
             certificates: 1_000_000,
+            tokens: 1_000_000,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -56,6 +59,7 @@ impl Options {
                 "--json" => options.json = Some(value()?.into()),
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
                 "--certificates" => options.certificates = value()?.parse::<usize>()?.max(10_000),
+                "--tokens" => options.tokens = value()?.parse::<usize>()?.max(1000),
                 "--strict" => options.strict = true,
                 "--tls" => options.tls = true,
                 other => return Err(format!("{other} is not known").into()),
@@ -67,6 +71,13 @@ impl Options {
     /// Whether this measure is asked for by name.
     pub fn asks(&self, measure: &str) -> bool {
         self.only.iter().any(|word| word == measure)
+    }
+
+    /// Whether a server is loaded with everything that is measured on one.
+    pub fn wants_any_of_one_server(&self) -> bool {
+        let apart =
+            |word: &String| word.starts_with("pki") || ["audit", "ends", "methods", "scale"].contains(&word.as_str());
+        self.only.is_empty() || !self.only.iter().all(apart)
     }
 
     /// Whether this measure is taken.

@@ -12,7 +12,7 @@ use crate::process::{self, Memory};
 use crate::report::{Goal, Report, Row, median};
 use crate::server::{Axum, Place, Server, commits};
 use crate::setup::{Requests, Setup};
-use crate::{Result, agent, crowd, fleet, limits, logins, pki, pki_scale, template};
+use crate::{Result, agent, audit, crowd, ends, fleet, limits, logins, pki, pki_scale, scale, template};
 
 /// How long after the last request memory is measured.
 const AFTER: Duration = Duration::from_secs(5);
@@ -25,14 +25,23 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut report = Report::default();
     runtime.block_on(async {
-        if options.only.is_empty() || options.only.iter().any(|word| !word.starts_with("pki") && word != "methods") {
+        if options.wants_any_of_one_server() {
             unslowed(options, &mut report).await?;
+        }
+        if options.wants("audit") {
+            audit::audit(options, &mut report).await?;
+        }
+        if options.wants("ends") {
+            ends::ends(options, &mut report).await?;
         }
         if options.wants("pki") {
             authority(options, &mut report).await?;
         }
         if options.wants("methods") {
             logins::methods(options, &mut report).await?;
+        }
+        if options.asks("scale") {
+            scale::scale(options, &mut report).await?;
         }
         if options.asks("pki-scale") {
             pki_scale::scale(options, &mut report).await?;

@@ -63,6 +63,14 @@ impl Place {
         Ok(place)
     }
 
+    /// With these settings too.
+    pub fn with(self, settings: &str) -> Result<Self> {
+        let file = self.folder.join("warifu.hcl");
+        let text = std::fs::read_to_string(&file)?;
+        std::fs::write(file, format!("{text}{settings}\n"))?;
+        Ok(self)
+    }
+
     /// Where the number of slowed flushes is written when the server ends.
     pub fn flushes(&self) -> PathBuf {
         self.folder.join("flushes")

@@ -1,0 +1,99 @@
+//! A store with a million tokens and a million leases beside an empty one: what must not grow with them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::client::Connection;
+use crate::options::Options;
+use crate::plant::Planter;
+use crate::process::Memory;
+use crate::report::{Goal, Report, median};
+use crate::rounds::{Series, load};
+use crate::server::{Place, Server, text};
+use crate::setup::Setup;
+
+/// Changes of policies that are timed.
+const CHANGES: usize = 5;
+/// A day: none of them ends meanwhile.
+const TTL: u64 = 86_400;
+
+struct Side {
+    server: Server,
+    setup: Setup,
+}
+
+impl Side {
+    async fn make(options: &Options, name: &str) -> Result<Self> {
+        let place = Place::make(&options.warifu, &options.folder, name, options.tls, None)?;
+        let (server, _) = Server::start(place).await?;
+        let setup = Setup::make(&server, options).await?;
+        Ok(Self { server, setup })
+    }
+
+    /// Starts it again; gives how long after the unseal key it answered a read.
+    async fn again(self) -> Result<(Self, Duration)> {
+        let Self { server, setup } = self;
+        let (server, took) = server.restart_timed(&setup.unseal_key, &setup.read[0]).await?;
+        Ok((Self { server, setup }, took))
+    }
+
+    /// The same work, and what is held in memory after it. The first count of what there is falls into that time.
+    async fn held(&self, options: &Options) -> Result<Memory> {
+        load("kv read", &self.server.target, self.server.child.pid(), &self.setup.read, options.time).await?;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        self.server.child.memory()
+    }
+}
+
+/// Fills one store and not the other, and compares.
+pub async fn scale(options: &Options, report: &mut Report) -> Result<()> {
+    let (empty, full) = (Side::make(options, "empty").await?, Side::make(options, "full").await?);
+    let planter = Planter { server: &full.server, root: &full.setup.root };
+    planter.lessor().await?;
+    planter.tokens(options.tokens, &|| TTL).await?;
+    planter.leases(options.tokens, &|| TTL).await?;
+    let of = format!("{} tokens and leases", options.tokens);
+
+    let ((empty, bare), (full, took)) = (empty.again().await?, full.again().await?);
+    eprintln!("  the empty one answers {:.0} ms after the unseal key", bare.as_secs_f64() * 1000.0);
+    report.plain(&format!("{of}: unseal to answer"), took.as_secs_f64() * 1000.0, " ms", Goal::Most(1000.0));
+    let (least, most) = (empty.held(options).await?, full.held(options).await?);
+    let held = |memory: Memory| memory.resident as f64 / 1024.0;
+    report.plain("empty server: resident", held(least), " MiB", Goal::None);
+    report.plain(&format!("{of}: resident"), held(most), " MiB", Goal::None);
+    report.plain(&format!("{of}: resident / empty"), held(most) / held(least), " ×", Goal::Most(1.5));
+
+    let mut reads = Series::default();
+    for _ in 0..options.rounds {
+        let one =
+            load("kv read, empty", &empty.server.target, empty.server.child.pid(), &empty.setup.read, options.time);
+        let one = one.await?;
+        let many = load("kv read, full", &full.server.target, full.server.child.pid(), &full.setup.read, options.time);
+        reads.add(&many.await?, one.rate);
+    }
+    report.push(reads.row(&format!("{of}: kv read / empty"), Goal::None));
+
+    let mut to = full.server.connect().await?;
+    let (mut others, mut own) = (Vec::new(), Vec::new());
+    for nth in 0..CHANGES {
+        let text = format!(r#"path "secret/data/{nth}" {{ capabilities = ["read"] }}"#);
+        others.push(applied(&mut to, &full.setup.root, "reader", &text).await?);
+        let text = format!(r#"path "sys/policies/*" {{ capabilities = ["read", "update", "list"] }} # {nth}"#);
+        own.push(applied(&mut to, &full.setup.root, "administrator", &text).await?);
+    }
+    report.plain(&format!("{of}: policies applied"), median(&others), " ms", Goal::Most(50.0));
+    report.plain(&format!("{of}: those of administrators"), median(&own), " ms", Goal::None);
+    empty.server.stop()?;
+    full.server.stop().map(drop)
+}
+
+/// How many milliseconds it takes to apply a policy.
+async fn applied(to: &mut Connection, root: &str, name: &str, policy: &str) -> Result<f64> {
+    let all = to.call("GET", "sys/policies/apply", Some(root), None).await?;
+    let body: Value = json!({ "policies": { name: policy }, "state": text(&all, "/data/state")? });
+    let begun = Instant::now();
+    to.call("POST", "sys/policies/apply/bench", Some(root), Some(body)).await?;
+    Ok(begun.elapsed().as_secs_f64() * 1000.0)
+}
