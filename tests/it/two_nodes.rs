@@ -316,6 +316,114 @@ const ENDS: &[End] = &[
     },
 ];
 
+/// Ends that are settings of the server, not of anybody's rights.
+const SETTINGS: &[End] = &[
+    End {
+        name: "a second factor is asked for",
+        make: |http| {
+            Box::pin(async move {
+                http.put("auth/userpass/users/m", json!({"password": "p"})).await.ok();
+                let login = http.anonymous().put("auth/userpass/login/m", json!({"password": "p"})).await.ok();
+                let entity = login.auth()["entity_id"].clone();
+                let method =
+                    http.put("identity/mfa/method/totp", json!({"issuer": "t"})).await.ok().data()["method_id"].clone();
+                let secret = json!({"method_id": method, "entity_id": entity});
+                http.put("identity/mfa/method/totp/admin-generate", secret).await.ok();
+                json!({"method": method})
+            })
+        },
+        works: |http, _| {
+            Box::pin(async move {
+                let login = http.anonymous().put("auth/userpass/login/m", json!({"password": "p"})).await.ok();
+                login.auth()["client_token"] != ""
+            })
+        },
+        end: |http, made| {
+            Box::pin(async move {
+                let accessor = http.get("sys/auth").await.ok().data()["userpass/"]["accessor"].clone();
+                let rule = json!({"mfa_method_ids": [made["method"]], "auth_method_accessors": [accessor]});
+                http.put("identity/mfa/login-enforcement/all", rule).await.ok();
+            })
+        },
+    },
+    End {
+        name: "a role of the token store is removed",
+        make: |http| {
+            Box::pin(async move {
+                http.put("auth/token/roles/r", json!({"orphan": true})).await.ok();
+                Value::Null
+            })
+        },
+        works: |http, _| Box::pin(async move { http.put("auth/token/create/r", json!({})).await.status == 200 }),
+        end: |http, _| Box::pin(async move { drop(http.delete("auth/token/roles/r").await.ok()) }),
+    },
+    End {
+        name: "an origin is heard no more",
+        make: |http| {
+            Box::pin(async move {
+                http.put("sys/config/cors", json!({"allowed_origins": ["https://a.test"]})).await.ok();
+                Value::Null
+            })
+        },
+        works: |http, _| {
+            Box::pin(async move {
+                let answer = http.get("kv/data/a").header("origin", "https://a.test").await;
+                answer.header("access-control-allow-origin") == "https://a.test"
+            })
+        },
+        end: |http, _| Box::pin(async move { drop(http.delete("sys/config/cors").await.ok()) }),
+    },
+    End {
+        name: "a limit is set",
+        make: |http| {
+            Box::pin(async move {
+                http.put("sys/mounts/limited", json!({"type": "kv"})).await.ok();
+                http.put("limited/a", json!({"k": "v"})).await.ok();
+                Value::Null
+            })
+        },
+        // The first of an interval passes on every node.
+        works: |http, _| {
+            Box::pin(async move {
+                let codes = [http.get("limited/a").await.status, http.get("limited/a").await.status];
+                assert!(codes.iter().all(|code| matches!(code, 200 | 429)), "{codes:?}");
+                codes[1] == 200
+            })
+        },
+        end: |http, _| {
+            Box::pin(async move {
+                let rule = json!({"path": "limited/", "rate": 1, "interval": "1h"});
+                http.put("sys/quotas/rate-limit/l", rule).await.ok();
+            })
+        },
+    },
+    End {
+        name: "a lease is revoked",
+        make: |http| {
+            Box::pin(async move {
+                http.put("sys/mounts/leasing", json!({"type": "pki"})).await.ok();
+                let ca = json!({"common_name": "ca", "key_type": "ed25519"});
+                http.put("leasing/root/generate/internal", ca).await.ok();
+                let role = json!({"allow_any_name": true, "key_type": "ed25519", "generate_lease": true, "ttl": "9h"});
+                http.put("leasing/roles/r", role).await.ok();
+                let issued = http.put("leasing/issue/r", json!({"common_name": "a.test"})).await.ok();
+                json!({"lease": issued.json["lease_id"], "serial": issued.data()["serial_number"]})
+            })
+        },
+        works: |http, made| {
+            Box::pin(async move {
+                let found = http.put("sys/leases/lookup", json!({"lease_id": made["lease"]})).await;
+                let serial = http.get(&format!("leasing/cert/{}", text(&made, "serial"))).await.ok();
+                assert_eq!(found.succeeded(), serial.data()["revocation_time"] == 0, "{found:?} {serial:?}");
+                found.succeeded()
+            })
+        },
+        end: |http, made| {
+            Box::pin(async move { drop(http.put("sys/leases/revoke", json!({"lease_id": made["lease"]})).await.ok()) })
+        },
+    },
+];
+
 /// What does not work until it is there: a cache must not remember that it was not.
 const BEGINNINGS: &[End] = &[
     End {
@@ -407,7 +515,7 @@ const COUNTS: &[Count] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_ended_on_one_node_is_over_on_the_other_within_a_second() {
-    for end in ENDS {
+    for end in ENDS.iter().chain(SETTINGS) {
         for feed in FEEDS {
             let pair = Pair::new().await;
             let what = format!("{} with a feed that is {feed:?}", end.name);

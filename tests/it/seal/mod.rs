@@ -1,6 +1,7 @@
 //! Making a store, opening it with a quorum of shares, closing it, changing its shares.
 
 mod by_itself;
+mod held;
 mod labels;
 mod verification;
 
