@@ -29,7 +29,8 @@ const MARKS: [&str; 9] =
     ["walk%2A", "%2A", "%2B", "walk%2Bname", "walk%2Cname", "%7B%7Bname%7D%7D", "walk%7Bname", "%2E%2E", "walk%5Cname"];
 
 /// Captures that are handles which the server makes, or words of the API: no names that somebody chooses.
-const NO_NAMES: [&str; 14] = [
+const NO_NAMES: [&str; 15] = [
+    "keyid",
     "id",
     "serial",
     "issuer_ref",
