@@ -232,6 +232,7 @@ impl World {
             self.clock.advance(Duration::from_secs(10));
             tokio::time::sleep(Duration::from_millis(4)).await;
         }
+        self.settled().await;
     }
 
     /// How long something takes once the server is back, from the first request that it answers on.
