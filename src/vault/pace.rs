@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Vault;
 use crate::base::{Timestamp, time};
 
-/// How much longer than its step a rest is: others keep four fifths of the machine.
-const REST: u32 = 4;
+/// How much longer than its step a rest is: others keep seven eighths of the machine.
+const REST: u32 = 7;
 /// No rest is longer.
 const REST_AT_MOST: Duration = Duration::from_millis(500);
 /// Whoever is so late does not rest.
@@ -53,10 +53,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_leaves_four_fifths_to_others_unless_it_is_late() {
+    fn a_step_leaves_seven_eighths_to_others_unless_it_is_late() {
         let (step, second) = (Duration::from_millis(10), Duration::from_secs(1));
-        assert_eq!(rest(step, Duration::ZERO), step * 4);
-        assert_eq!(rest(step, second * 30), step * 2);
+        assert_eq!(rest(step, Duration::ZERO), step * 7);
+        assert_eq!(rest(step, second * 30), step * 7 / 2);
         assert_eq!(rest(step, second * 60), Duration::ZERO);
         assert_eq!(rest(step, second * 6000), Duration::ZERO);
         assert_eq!(rest(second, Duration::ZERO), REST_AT_MOST);
