@@ -45,6 +45,10 @@ pub(super) struct Push {
     backoff: Backoff,
     serial: u64,
     works: bool,
+    /// The last request met no server.
+    unreached: bool,
+    /// The server was away, and has answered since.
+    returned: bool,
 }
 
 impl Push {
@@ -58,6 +62,8 @@ impl Push {
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             serial: 0,
             works: false,
+            unreached: false,
+            returned: false,
         }
     }
 
@@ -100,6 +106,11 @@ impl Push {
         (self.request.is_empty() && !self.versions.is_empty()).then(|| self.due.left(clock))
     }
 
+    /// Whether the server answers again after it was away: told once.
+    pub(super) fn returned(&mut self) -> bool {
+        std::mem::take(&mut self.returned)
+    }
+
     /// The answer, once it is there.
     pub(super) async fn answered(&mut self) -> Option<Answer> {
         loop {
@@ -112,6 +123,8 @@ impl Push {
 
     /// The paths that have changed, by an answer.
     pub(super) fn settle(&mut self, (serial, answer): Answer, clock: &dyn Clock, rng: &dyn Rng) -> Vec<String> {
+        let reached = answer.as_ref().map_or_else(|failure| failure.status.is_some_and(|status| status < 500), |_| true);
+        self.returned |= std::mem::replace(&mut self.unreached, !reached) && reached;
         if serial != self.serial {
             return Vec::new();
         }

@@ -252,6 +252,9 @@ impl Renderer {
                     for path in self.push.settle(answer, &*clock, &*self.tools.rng) {
                         self.store.changed(&path, &*clock);
                     }
+                    if self.push.returned() {
+                        self.store.reconnected(&*clock, &*self.tools.rng);
+                    }
                 }
                 Some((name, said)) = rotations.recv() => {
                     // Whoever asked may have gone.
