@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -12,6 +12,9 @@ use crate::report::{Goal, Report, median};
 use crate::rounds::{Series, load};
 use crate::server::{Place, Server};
 use crate::setup::Setup;
+
+/// How often the server is asked whether a device hangs, with a quarter of a second in between.
+const LOOKS: usize = 20;
 
 /// Measures all four in each round, one after the other.
 pub async fn audit(options: &Options, report: &mut Report) -> Result<()> {
@@ -86,14 +89,18 @@ impl Devices<'_> {
     /// Fails unless the server says of this device that it hangs: else the measure would be of two that are well.
     async fn hangs(&self, name: &str) -> Result<()> {
         let mut to = self.server.connect().await?;
-        let metrics = to.call("GET", "sys/metrics", Some(&self.setup.root), None).await?;
         let device = format!("{name}/");
-        let healthy = metrics["Gauges"].as_array().into_iter().flatten().find(|gauge| {
-            gauge["Name"] == "vault.audit.device.healthy" && gauge["Labels"]["device"] == device.as_str()
-        });
-        match healthy.map(|gauge| gauge["Value"].as_f64()) {
-            Some(Some(0.0)) => Ok(()),
-            _ => Err("the device that should hang does not".into()),
+        // The server looks every so often, and twice before it says so.
+        for _ in 0..LOOKS {
+            let metrics = to.call("GET", "sys/metrics", Some(&self.setup.root), None).await?;
+            let healthy = metrics["Gauges"].as_array().into_iter().flatten().find(|gauge| {
+                gauge["Name"] == "vault.audit.device.healthy" && gauge["Labels"]["device"] == device.as_str()
+            });
+            if healthy.and_then(|gauge| gauge["Value"].as_f64()) == Some(0.0) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
+        Err("the device that should hang does not".into())
     }
 }
