@@ -123,7 +123,8 @@ impl Push {
 
     /// The paths that have changed, by an answer.
     pub(super) fn settle(&mut self, (serial, answer): Answer, clock: &dyn Clock, rng: &dyn Rng) -> Vec<String> {
-        let reached = answer.as_ref().map_or_else(|failure| failure.status.is_some_and(|status| status < 500), |_| true);
+        let reached =
+            answer.as_ref().map_or_else(|failure| failure.status.is_some_and(|status| status < 500), |_| true);
         self.returned |= std::mem::replace(&mut self.unreached, !reached) && reached;
         if serial != self.serial {
             return Vec::new();
