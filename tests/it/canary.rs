@@ -218,8 +218,8 @@ async fn lane(http: Http, routes: Arc<Vec<Route>>, seed: u64, count: usize) -> (
         if answer.status == 0 || answer.status == 500 {
             told.insert(format!("fault of {}: {} {}", what(), answer.status, answer.text.trim()));
         }
-        let by_key = || without_warnings(&answer.text).contains(IN_KEY);
-        if answer.status >= 400 && (SECRETS.iter().any(|s| answer.text.contains(s)) || by_key()) {
+        let said = || error_of(&answer.text);
+        if answer.status >= 400 && SECRETS.iter().chain(&[IN_KEY]).any(|secret| said().contains(secret)) {
             told.insert(format!("error of {}: {}", what(), answer.text.trim()));
         }
         if answer
@@ -233,15 +233,15 @@ async fn lane(http: Http, routes: Arc<Vec<Route>>, seed: u64, count: usize) -> (
     (taken, told)
 }
 
-/// An answer without its warnings: those name fields that nobody knows.
-fn without_warnings(answer: &str) -> String {
-    match serde_json::from_str(answer) {
-        Ok(Value::Object(mut map)) => {
-            map.remove("warnings");
-            Value::Object(map).to_string()
-        }
-        _ => answer.to_owned(),
+/// What an answer says of an error: without its warnings, which name fields that nobody knows, and without what was said of a
+/// version that is gone by who wrote it, which comes with the 404.
+fn error_of(answer: &str) -> String {
+    let Ok(Value::Object(mut map)) = serde_json::from_str(answer) else { return answer.to_owned() };
+    map.remove("warnings");
+    if let Some(metadata) = map.get_mut("data").and_then(|data| data.get_mut("metadata")?.as_object_mut()) {
+        metadata.remove("custom_metadata");
     }
+    Value::Object(map).to_string()
 }
 
 /// What Vault tells of a token, whatever its maker put there.
