@@ -76,15 +76,19 @@ pub async fn scale(options: &Options, report: &mut Report) -> Result<()> {
     report.push(reads.row(&format!("{of}: kv read / empty"), Goal::None));
 
     let mut to = full.server.connect().await?;
-    let (mut others, mut own) = (Vec::new(), Vec::new());
+    let mut others = Vec::new();
     for nth in 0..CHANGES {
         let text = format!(r#"path "secret/data/{nth}" {{ capabilities = ["read"] }}"#);
         others.push(applied(&mut to, &full.setup.root, "reader", &text).await?);
-        let text = format!(r#"path "sys/policies/*" {{ capabilities = ["read", "update", "list"] }} # {nth}"#);
-        own.push(applied(&mut to, &full.setup.root, "administrator", &text).await?);
     }
     report.plain(&format!("{of}: policies applied"), median(&others), " ms", Goal::Most(50.0));
-    report.plain(&format!("{of}: those of administrators"), median(&own), " ms", Goal::None);
+    // All tokens are looked at for one that may still write policies: it may take longer than a request may.
+    let text = r#"path "sys/policies/*" { capabilities = ["read", "update", "list"] }"#;
+    let own = format!("{of}: those of administrators");
+    match applied(&mut to, &full.setup.root, "administrator", text).await {
+        Ok(took) => report.plain(&own, took, " ms", Goal::None),
+        Err(error) => report.absent(&own, Goal::None, &error.to_string()),
+    }
     empty.server.stop()?;
     full.server.stop().map(drop)
 }
