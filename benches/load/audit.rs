@@ -12,6 +12,7 @@ use crate::report::{Goal, Report, median};
 use crate::rounds::{Series, load};
 use crate::server::{Place, Server};
 use crate::setup::Setup;
+use crate::side::Side;
 
 /// How often the server is asked whether a device hangs, with a quarter of a second in between.
 const LOOKS: usize = 20;
@@ -21,8 +22,7 @@ pub async fn audit(options: &Options, report: &mut Report) -> Result<()> {
     let place = Place::make(&options.warifu, &options.folder, "audited", options.tls, None)?
         .with("unsafe_allow_api_audit_creation = true")?;
     let folder = place.folder.join("audit");
-    let (server, _) = Server::start(place).await?;
-    let setup = Setup::make(&server, options).await?;
+    let Side { server, setup } = Side::at(options, place).await?;
     setup.audit(&server, false).await?;
     let devices = Devices { server: &server, setup: &setup, folder: &folder };
     let (mut one, mut two, mut hung) = (Series::default(), Series::default(), Series::default());

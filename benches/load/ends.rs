@@ -7,8 +7,8 @@ use crate::options::Options;
 use crate::plant::Planter;
 use crate::report::{Goal, Report, median};
 use crate::rounds::{Series, load};
-use crate::server::{Place, Server};
-use crate::setup::Setup;
+use crate::server::Server;
+use crate::side::Side;
 
 /// As many as the goal is for: half of them tokens, half leases of certificates.
 const ENDING: usize = 10_000;
@@ -21,9 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Plants, waits for the second, and reads before and in it.
 pub async fn ends(options: &Options, report: &mut Report) -> Result<()> {
-    let place = Place::make(&options.warifu, &options.folder, "ends", options.tls, None)?;
-    let (server, _) = Server::start(place).await?;
-    let setup = Setup::make(&server, options).await?;
+    let Side { server, setup } = Side::make(options, "ends").await?;
     let planter = Planter { server: &server, root: &setup.root };
     planter.lessor().await?;
     let mut to = server.connect().await?;

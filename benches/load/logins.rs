@@ -19,8 +19,9 @@ use crate::options::Options;
 use crate::process;
 use crate::report::{Goal, Report, median};
 use crate::rounds::{Series, load};
-use crate::server::{Axum, Place, Server, text};
+use crate::server::{Axum, Server, text};
 use crate::setup::{Requests, Setup};
+use crate::side::Side;
 
 /// Signed tokens that are sent around, each of another subject.
 const TOKENS: usize = 1000;
@@ -29,9 +30,7 @@ const GUESSERS: usize = 200;
 
 /// Takes all of it.
 pub async fn methods(options: &Options, report: &mut Report) -> Result<()> {
-    let place = Place::make(&options.warifu, &options.folder, "logins", options.tls, None)?;
-    let (server, _) = Server::start(place).await?;
-    let setup = Setup::make(&server, options).await?;
+    let Side { server, setup } = Side::make(options, "logins").await?;
     let methods = Methods::make(&server, &setup).await?;
     let axum = Axum::start(&options.folder, &setup.answer)?;
     let (mut jwt, mut approle, mut reads) = (Series::default(), Series::default(), Series::default());

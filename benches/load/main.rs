@@ -23,6 +23,7 @@ mod rounds;
 mod scale;
 mod server;
 mod setup;
+mod side;
 mod template;
 
 use std::process::ExitCode;

@@ -12,6 +12,7 @@ use crate::process::{self, Memory};
 use crate::report::{Goal, Report, Row, median};
 use crate::server::{Axum, Place, Server, commits};
 use crate::setup::{Requests, Setup};
+use crate::side::Side;
 use crate::{Result, agent, audit, crowd, ends, fleet, limits, logins, pki, pki_scale, scale, template};
 
 /// How long after the last request memory is measured.
@@ -131,8 +132,7 @@ async fn unslowed(options: &Options, report: &mut Report) -> Result<()> {
     let place = Place::make(&options.warifu, &options.folder, "plain", options.tls, None)?;
     let disk = options.folder.join("limit");
     std::fs::create_dir_all(&disk)?;
-    let (server, _) = Server::start(place).await?;
-    let setup = Setup::make(&server, options).await?;
+    let Side { server, setup } = Side::at(options, place).await?;
     let axum = Axum::start(&options.folder, &setup.answer)?;
     let (mut audited, mut unaudited, mut share) = (Series::default(), Series::default(), Series::default());
     let mut writes: Vec<Series> = WRITES.iter().map(|_| Series::default()).collect();
@@ -192,9 +192,7 @@ async fn unslowed(options: &Options, report: &mut Report) -> Result<()> {
 
 /// What a CA signs without storing it, beside what one core can do.
 async fn authority(options: &Options, report: &mut Report) -> Result<()> {
-    let place = Place::make(&options.warifu, &options.folder, "authority", options.tls, None)?;
-    let (server, _) = Server::start(place).await?;
-    let setup = Setup::make(&server, options).await?;
+    let Side { server, setup } = Side::make(options, "authority").await?;
     let ca = pki::Ca::make(&server, &setup).await?;
     let mut all = [
         ("unstored certificate / one core's key + sign", &ca.unstored, limits::Work::Pair, Goal::Least(0.25)),
@@ -234,8 +232,7 @@ const WRITES: [Write; 3] = [
 async fn slowed(options: &Options, report: &mut Report) -> Result<()> {
     let place = Place::make(&options.warifu, &options.folder, "slow", options.tls, Some(&options.slow))?;
     let disk = place.folder.clone();
-    let (server, _) = Server::start(place).await?;
-    let setup = Setup::make(&server, options).await?;
+    let Side { server, setup } = Side::at(options, place).await?;
     let mut writes: Vec<Series> = WRITES.iter().map(|_| Series::default()).collect();
     let mut issue = Series::default();
     for round in 1..=options.rounds {

@@ -11,40 +11,19 @@ use crate::plant::Planter;
 use crate::process::Memory;
 use crate::report::{Goal, Report, median};
 use crate::rounds::{Series, load};
-use crate::server::{Place, Server, text};
-use crate::setup::Setup;
+use crate::server::text;
+use crate::side::Side;
 
 /// Changes of policies that are timed.
 const CHANGES: usize = 5;
 /// A day: none of them ends meanwhile.
 const TTL: u64 = 86_400;
 
-struct Side {
-    server: Server,
-    setup: Setup,
-}
-
-impl Side {
-    async fn make(options: &Options, name: &str) -> Result<Self> {
-        let place = Place::make(&options.warifu, &options.folder, name, options.tls, None)?;
-        let (server, _) = Server::start(place).await?;
-        let setup = Setup::make(&server, options).await?;
-        Ok(Self { server, setup })
-    }
-
-    /// Starts it again; gives how long after the unseal key it answered a read.
-    async fn again(self) -> Result<(Self, Duration)> {
-        let Self { server, setup } = self;
-        let (server, took) = server.restart_timed(&setup.unseal_key, &setup.read[0]).await?;
-        Ok((Self { server, setup }, took))
-    }
-
-    /// The same work, and what is held in memory after it. The first count of what there is falls into that time.
-    async fn held(&self, options: &Options) -> Result<Memory> {
-        load("kv read", &self.server.target, self.server.child.pid(), &self.setup.read, options.time).await?;
-        tokio::time::sleep(Duration::from_secs(20)).await;
-        self.server.child.memory()
-    }
+/// The same work for both, and what is held in memory after it. The first count of what there is falls into that time.
+async fn held(side: &Side, options: &Options) -> Result<Memory> {
+    load("kv read", &side.server.target, side.server.child.pid(), &side.setup.read, options.time).await?;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    side.server.child.memory()
 }
 
 /// Fills one store and not the other, and compares.
@@ -56,14 +35,15 @@ pub async fn scale(options: &Options, report: &mut Report) -> Result<()> {
     planter.leases(options.tokens, &|| TTL).await?;
     let of = format!("{} tokens and leases", options.tokens);
 
-    let ((empty, bare), (full, took)) = (empty.again().await?, full.again().await?);
+    let (first, first_full) = (empty.setup.read[0].clone(), full.setup.read[0].clone());
+    let ((empty, bare), (full, took)) = (empty.again(&first).await?, full.again(&first_full).await?);
     eprintln!("  the empty one answers {:.0} ms after the unseal key", bare.as_secs_f64() * 1000.0);
     report.plain(&format!("{of}: unseal to answer"), took.as_secs_f64() * 1000.0, " ms", Goal::Most(1000.0));
-    let (least, most) = (empty.held(options).await?, full.held(options).await?);
-    let held = |memory: Memory| memory.resident as f64 / 1024.0;
-    report.plain("empty server: resident", held(least), " MiB", Goal::None);
-    report.plain(&format!("{of}: resident"), held(most), " MiB", Goal::None);
-    report.plain(&format!("{of}: resident / empty"), held(most) / held(least), " ×", Goal::Most(1.5));
+    let (least, most) = (held(&empty, options).await?, held(&full, options).await?);
+    let resident = |memory: Memory| memory.resident as f64 / 1024.0;
+    report.plain("empty server: resident", resident(least), " MiB", Goal::None);
+    report.plain(&format!("{of}: resident"), resident(most), " MiB", Goal::None);
+    report.plain(&format!("{of}: resident / empty"), resident(most) / resident(least), " ×", Goal::Most(1.5));
 
     let mut reads = Series::default();
     for _ in 0..options.rounds {

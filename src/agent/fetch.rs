@@ -67,6 +67,11 @@ impl Failure {
         Failure { text: text.into(), status: Some(status), absent: false }
     }
 
+    /// Whether a server that works has answered at all.
+    pub(super) fn met_server(&self) -> bool {
+        self.status.is_some_and(|status| status < 500)
+    }
+
     /// Whether the server answered that it will not, so that asking again is of little use.
     pub(super) fn is_refusal(&self) -> bool {
         self.status.is_some_and(|status| (400..500).contains(&status) && !matches!(status, 412 | 429))

@@ -15,6 +15,7 @@ mod login;
 mod pace;
 mod process;
 mod push;
+mod reach;
 mod reload;
 mod render;
 pub mod sds;

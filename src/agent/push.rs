@@ -11,6 +11,7 @@ use tracing::{debug, info};
 use super::fetch::{Failure, send};
 use super::login::Session;
 use super::pace::{Backoff, Due};
+use super::reach::Reach;
 use super::template::Value;
 use crate::base::{Clock, Rng};
 use crate::client::{Client, Request};
@@ -45,8 +46,7 @@ pub(super) struct Push {
     backoff: Backoff,
     serial: u64,
     works: bool,
-    /// The last request met no server.
-    unreached: bool,
+    reach: Reach,
     /// The server was away, and has answered since.
     returned: bool,
 }
@@ -62,7 +62,7 @@ impl Push {
             backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             serial: 0,
             works: false,
-            unreached: false,
+            reach: Reach::default(),
             returned: false,
         }
     }
@@ -123,9 +123,7 @@ impl Push {
 
     /// The paths that have changed, by an answer.
     pub(super) fn settle(&mut self, (serial, answer): Answer, clock: &dyn Clock, rng: &dyn Rng) -> Vec<String> {
-        let reached =
-            answer.as_ref().map_or_else(|failure| failure.status.is_some_and(|status| status < 500), |_| true);
-        self.returned |= std::mem::replace(&mut self.unreached, !reached) && reached;
+        self.returned |= self.reach.note(answer.as_ref().err().is_none_or(Failure::met_server));
         if serial != self.serial {
             return Vec::new();
         }

@@ -296,16 +296,14 @@ fn unavailable(stage: Stage, sent: &[(Arc<Device>, Ticket)]) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::fs;
     use std::path::Path;
 
     use super::super::config::tests::{Counter, config};
-    use super::super::entry::{AuthFacts, RequestFacts, ResponseFacts};
-    use super::super::memo::Memo;
+    use super::super::entry::RequestFacts;
     use super::*;
     use crate::base::json::Map;
-    use crate::base::{Json, Timestamp, Ttl, limits};
+    use crate::base::{Json, limits};
 
     fn anywhere() -> Rules {
         Rules { unsafe_anywhere: true, ..Rules::default() }
@@ -561,93 +559,5 @@ mod tests {
         }
         let written: std::collections::BTreeSet<String> = paths(&log).into_iter().collect();
         assert_eq!(written.len(), 32 * 50);
-    }
-
-    /// `cargo test --lib audit::broker -- --ignored --nocapture`, with `--config profile.dev.opt-level=3`.
-    #[test]
-    #[ignore = "a measurement"]
-    #[expect(clippy::disallowed_methods, reason = "it measures time")]
-    fn what_an_entry_costs() {
-        const EACH: usize = 4000;
-        let folder = tempfile::tempdir().unwrap();
-        let data =
-            Map::from([("username".to_owned(), Json::from("alice")), ("password".to_owned(), Json::from("secret"))]);
-        let policies = vec!["default".to_owned(), "readers".to_owned()];
-        let metadata = BTreeMap::from([("role_name".to_owned(), "service".to_owned())]);
-        let token: Secret<String> = "x".repeat(95).as_str().into();
-        let auth = AuthFacts {
-            client_token: Some(&token),
-            accessor: "0123456789abcdefghijklmn",
-            display_name: "approle",
-            policies: &policies,
-            token_policies: &policies,
-            metadata: Some(&metadata),
-            entity_id: "2b2f4f0c-6d0c-4a51-9a3c-1f5f2a0c9c11",
-            token_type: "service",
-            token_ttl: Ttl::from_seconds(3600),
-            token_issue_time: Some(Timestamp::UNIX_EPOCH),
-            allowed: true,
-            ..AuthFacts::default()
-        };
-        let entry = Entry {
-            time: Timestamp::from_nanosecond(1_767_323_045_123_456_789).unwrap(),
-            request: RequestFacts {
-                id: "7f3b9d52-1c9a-4f6e-8f57-0d6f0a4a2b11",
-                operation: "read",
-                mount_point: "secret/",
-                mount_type: "kv",
-                mount_accessor: "kv_0a1b2c3d",
-                mount_class: "secret",
-                path: "secret/data/team/app/database",
-                client_token: Some(&token),
-                client_token_accessor: "0123456789abcdefghijklmn",
-                remote_address: Some("127.0.0.1".parse().unwrap()),
-                remote_port: 45678,
-                ..RequestFacts::default()
-            },
-            auth: Some(auth),
-            response: Some(ResponseFacts { data: Some(&data), ..ResponseFacts::default() }),
-            ..Entry::default()
-        };
-        let row = file("a", &folder.path().join("a.log"));
-        let format = super::super::format::Format::new(&row, &row.plan(&anywhere()).unwrap());
-        // Nanoseconds that this thread ran: other work on the machine does not count.
-        let ran = || {
-            let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-            stat.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
-        };
-        let start = ran();
-        let bytes: usize = (0..EACH * 10).map(|_| format.line(Stage::Response, &entry).len()).sum();
-        println!("format: {} ns and {} bytes a line", (ran() - start) / (EACH * 10) as u64, bytes / EACH / 10);
-        // Ticks of a hundredth of a second, user and system.
-        let ticks = || {
-            let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-            stat.split(' ').skip(13).take(2).filter_map(|n| n.parse::<u32>().ok()).sum::<u32>()
-        };
-        for tasks in [1, 8, 64, 512] {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            let broker = broker(vec![row.clone()]);
-            let each = EACH * 64 / tasks.max(8);
-            let (start, before) = (std::time::Instant::now(), ticks());
-            // Two threads, since tasks of the runtime could not borrow the entry.
-            std::thread::scope(|scope| {
-                for _ in 0..2.min(tasks) {
-                    scope.spawn(|| {
-                        let one = || async {
-                            for _ in 0..each {
-                                let memo = Memo::default();
-                                let entry = Entry { memo: Some(&memo), ..entry };
-                                let _ = broker.request(&entry).await.unwrap();
-                                let _ = broker.response(&entry).await.unwrap();
-                            }
-                        };
-                        runtime.block_on(futures_util::future::join_all((0..tasks.div_ceil(2)).map(|_| one())));
-                    });
-                }
-            });
-            let lines = (tasks * each * 2) as u32;
-            let (time, cpu) = (start.elapsed(), Duration::from_millis(u64::from(ticks() - before) * 10));
-            println!("{tasks} tasks: {:?} a line, {:?} of processor, {lines} lines", time / lines, cpu / lines);
-        }
     }
 }

@@ -2,7 +2,6 @@
 
 pub mod approle;
 pub mod cert;
-mod glob;
 mod jws;
 pub mod jwt;
 pub mod kubernetes;

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod form;
+pub mod glob;
 pub mod header;
 pub mod ids;
 pub mod json;
@@ -9,6 +10,7 @@ pub mod key;
 pub mod limits;
 pub mod name;
 pub mod operation;
+pub mod pace;
 pub mod path;
 pub mod process;
 pub mod rng;
@@ -21,6 +23,7 @@ pub use json::Json;
 pub use key::Key;
 pub use name::Name;
 pub use operation::{Capabilities, Operation};
+pub use pace::Pace;
 pub use path::{MountPath, Path};
 pub use rng::Rng;
 pub use secret::Secret;

@@ -1,15 +1,13 @@
-//! How background work makes room for requests: after each step it rests for several times as long as the step took, while there
-//! are any. What is late rests less, and at last not at all, so that what ends is never more than what is taken back.
+//! How taking back makes room for requests: after each step it rests, while there are any. What is late rests less, and at
+//! last not at all, so that what ends is never more than what is taken back.
 
 use std::time::Duration;
 
 use super::Vault;
-use crate::base::{Timestamp, time};
+use crate::base::{Pace, Timestamp, time};
 
-/// How much longer than its step a rest is: others keep seven eighths of the machine.
-const REST: u32 = 7;
-/// No rest is longer.
-const REST_AT_MOST: Duration = Duration::from_millis(500);
+/// Others keep seven eighths of the machine.
+const PACE: Pace = Pace { times: 7, most: Duration::from_millis(500) };
 /// Whoever is so late does not rest.
 const LATE: Duration = Duration::from_secs(60);
 
@@ -45,7 +43,7 @@ impl Vault {
 
 fn rest(took: Duration, late: Duration) -> Duration {
     let hurry = 1.0 - (late.as_secs_f64() / LATE.as_secs_f64()).min(1.0);
-    (took * REST).mul_f64(hurry).min(REST_AT_MOST)
+    PACE.rest(took).mul_f64(hurry)
 }
 
 #[cfg(test)]
@@ -59,7 +57,7 @@ mod tests {
         assert_eq!(rest(step, second * 30), step * 7 / 2);
         assert_eq!(rest(step, second * 60), Duration::ZERO);
         assert_eq!(rest(step, second * 6000), Duration::ZERO);
-        assert_eq!(rest(second, Duration::ZERO), REST_AT_MOST);
+        assert_eq!(rest(second, Duration::ZERO), PACE.most);
         assert_eq!(rest(Duration::ZERO, Duration::ZERO), Duration::ZERO);
     }
 }

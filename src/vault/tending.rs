@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use super::Vault;
 use super::stages::own_frame;
-use crate::base::{Error, Path, Result};
+use crate::base::{Error, Pace, Path, Result};
 
 /// So long between two turns.
 const PAUSE: Duration = Duration::from_millis(500);
-/// After turns that took long, so many times as long: the work of engines gets a fifth of the time, and requests the rest.
-const REST: u32 = 4;
-/// And no longer than that: what took long may have been another server.
-const REST_MOST: Duration = Duration::from_secs(2);
+/// After turns that took long, longer: the work of engines gets a fifth of the time, and requests the rest.
+const PACE: Pace = Pace { times: 4, most: Duration::from_secs(2) };
 
 /// Runs until the vault is sealed or dropped.
 pub async fn tend(vault: Weak<Vault>) {
@@ -31,7 +29,7 @@ pub async fn tend(vault: Weak<Vault>) {
         let clock = strong.clock.clone();
         drop(strong);
         let took = clock.monotonic().saturating_sub(begun);
-        clock.sleep((took * REST).clamp(PAUSE, REST_MOST)).await;
+        clock.sleep(PACE.rest(took).max(PAUSE)).await;
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::{Done, Progress, Renderer};
+use super::{Progress, Renderer};
 use crate::agent::fetch::{self, Failure};
 use crate::agent::login::Session;
 use crate::agent::process::run_command;
-use crate::agent::store::{Change, Job};
+use crate::agent::store::{Around, Change, Done, Job};
 use crate::agent::template::Dependency;
 
 impl Renderer {
@@ -44,20 +44,11 @@ impl Renderer {
     }
 
     pub(super) fn settle(&mut self, dependency: &Dependency, serial: u64, done: Done) -> Result<(), String> {
-        let (clock, rng) = (&*self.tools.clock, &*self.tools.rng);
-        let failure = match &done {
-            Done::Fetched(Err(failure)) | Done::Renewed(Err(failure)) | Done::Looked(Err(failure)) => Some(failure),
-            _ => None,
-        };
-        if failure.is_some_and(|failure| failure.status == Some(403)) {
+        if done.failure().is_some_and(|failure| failure.status == Some(403)) {
             self.tools.suspicion.notify_one();
         }
-        let change = match done {
-            Done::Fetched(outcome) => self.store.fetched(dependency, outcome, serial, &self.orders.store, clock, rng),
-            Done::Looked(outcome) => self.store.looked(dependency, outcome, &self.orders.store, clock, rng),
-            Done::Renewed(outcome) => self.store.renewed(dependency, outcome, &self.orders.store, clock, rng),
-        };
-        match change {
+        let around = Around { settings: &self.orders.store, clock: &*self.tools.clock, rng: &*self.tools.rng };
+        match self.store.settle(dependency, done, serial, around) {
             Change::None => {}
             Change::Value => self.mark(dependency),
             Change::Exhausted(text) if self.orders.exit_on_retry_failure => return Err(text),

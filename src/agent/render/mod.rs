@@ -19,7 +19,6 @@ use tracing::info;
 use super::cache::Cache;
 use super::config::{Command, Target, TemplateConfig};
 use super::consul::Consul;
-use super::fetch::{Failure, Fetched};
 use super::listener::Rotation;
 use super::login::Session;
 use super::pace::{Backoff, Due, NAP_MAX};
@@ -27,7 +26,7 @@ use super::process::Children;
 use super::push::Push;
 use super::reload;
 use super::sds::Secrets;
-use super::store::{Settings, Store};
+use super::store::{Done, Settings, Store};
 use super::template::{Dependency, Functions, Limits, Template};
 use crate::base::{Clock, Rng};
 
@@ -116,12 +115,6 @@ pub(super) struct Renderer {
     push: Push,
     /// When the agent is at rest, if nothing happens until then.
     rest: Option<Due>,
-}
-
-enum Done {
-    Fetched(Result<Fetched, Failure>),
-    Renewed(Result<Duration, Failure>),
-    Looked(Result<bool, Failure>),
 }
 
 /// A template's state.

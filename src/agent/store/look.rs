@@ -4,7 +4,7 @@
 
 use tracing::{debug, info, warn};
 
-use super::{Change, Job, RECONNECT_SPREAD, RETRY_WAIT_MAX, RETRY_WAIT_MIN, Settings, Slot, Store};
+use super::{Around, Change, Job, RECONNECT_SPREAD, RETRY_WAIT_MAX, RETRY_WAIT_MIN, Slot};
 use crate::agent::certificate;
 use crate::agent::fetch::Failure;
 use crate::agent::pace::{Backoff, Due, share};
@@ -48,59 +48,46 @@ impl Slot {
             look.due = Due::after(clock, soon);
         }
     }
-}
 
-impl Store {
     /// The server said whether a certificate was revoked, or did not.
-    pub(in crate::agent) fn looked(
+    pub(super) fn looked(
         &mut self,
         dependency: &Dependency,
         outcome: Result<bool, Failure>,
-        settings: &Settings,
-        clock: &dyn Clock,
-        rng: &dyn Rng,
+        around: Around<'_>,
+        news: &mut bool,
     ) -> Change {
-        let Some(slot) = self.slots.get_mut(dependency) else { return Change::None };
-        slot.in_flight = false;
-        let Some(look) = &mut slot.look else { return Change::None };
-        let later = || Due::after(clock, share(settings.static_interval, 950, 1050, rng));
+        let Some(look) = &mut self.look else { return Change::None };
+        let path = dependency.shown();
         match outcome {
             Ok(false) => {
                 look.backoff.reset();
                 look.refused = false;
-                look.due = later();
+                look.due = Due::after(around.clock, around.interval());
             }
             Ok(true) => {
-                warn!(path = dependency.shown(), "the certificate was revoked; a new one is fetched");
-                slot.look = None;
-                slot.revoked = true;
-                slot.job = Job::Fetch;
-                slot.due = Due::after(clock, Duration::ZERO);
-                self.news = true;
+                warn!(path, "the certificate was revoked; a new one is fetched");
+                self.look = None;
+                self.revoked = true;
+                self.job = Job::Fetch;
+                self.due = Due::after(around.clock, Duration::ZERO);
+                *news = true;
             }
             Err(failure) if failure.is_refusal() => {
                 if std::mem::replace(&mut look.refused, true) {
-                    debug!(path = dependency.shown(), error = %failure, "the server still does not tell of revocations");
+                    debug!(path, error = %failure, "the server still does not tell of revocations");
                 } else {
-                    let path = dependency.shown();
                     warn!(path, error = %failure, "the server does not tell whether the certificate was revoked; it is kept until its end");
                 }
                 look.backoff.reset();
-                look.due = Due::after(clock, Duration::MAX);
+                look.due = Due::after(around.clock, Duration::MAX);
             }
             Err(failure) => {
-                let first = look.backoff.failures() == 0;
-                let wait = look.backoff.next(rng);
-                look.due = Due::after(clock, wait);
-                slot.unreached = true;
-                if first {
-                    info!(path = dependency.shown(), error = %failure, "whether the certificate was revoked is not known now");
+                if look.backoff.failures() == 0 {
+                    info!(path, error = %failure, "whether the certificate was revoked is not known now");
                 }
-                return Change::None;
+                look.due = Due::after(around.clock, look.backoff.next(around.rng));
             }
-        }
-        if std::mem::take(&mut slot.unreached) {
-            self.reconnected(clock, rng);
         }
         Change::None
     }

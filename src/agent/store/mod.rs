@@ -14,11 +14,13 @@ use super::cache::Remembered;
 use super::certificate::{self, Recovered};
 use super::fetch::{Failure, Life};
 use super::pace::{Backoff, Due};
+use super::reach::Reach;
 use super::template::{Answer, Dependency, Value};
 use super::windows::Windows;
 use crate::base::{Clock, Rng, Timestamp};
 use look::Look;
 use outcome::certificate_wait;
+pub(super) use outcome::{Around, Done};
 
 /// The first wait after a failed fetch.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(250);
@@ -73,8 +75,8 @@ struct Slot {
     look: Option<Look>,
     /// The server said that the value is good no more: it is not remembered, whether or not there is a better one.
     revoked: bool,
-    /// The last try met no server.
-    unreached: bool,
+    /// How the last try went.
+    reach: Reach,
 }
 
 /// All dependencies of all templates.
@@ -125,7 +127,7 @@ impl Store {
             at: clock.now(),
             look: None,
             revoked: false,
-            unreached: false,
+            reach: Reach::default(),
         };
         if let Some((remembered, value)) = self
             .recalled

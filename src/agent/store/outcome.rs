@@ -11,105 +11,63 @@ use crate::agent::pace::{Due, share};
 use crate::agent::template::{Dependency, Value};
 use crate::base::{Clock, Rng, Timestamp};
 
+/// What came of a job.
+pub(in crate::agent) enum Done {
+    /// Of a fetch: the value.
+    Fetched(Result<Fetched, Failure>),
+    /// Of a renewal: how long the lease is now.
+    Renewed(Result<Duration, Failure>),
+    /// Of a look: whether the certificate was revoked.
+    Looked(Result<bool, Failure>),
+}
+
+impl Done {
+    /// Why it came to nothing.
+    pub(in crate::agent) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Done::Fetched(outcome) => outcome.as_ref().err(),
+            Done::Renewed(outcome) => outcome.as_ref().err(),
+            Done::Looked(outcome) => outcome.as_ref().err(),
+        }
+    }
+}
+
+/// What decides when to act again.
+#[derive(Clone, Copy)]
+pub(in crate::agent) struct Around<'a> {
+    pub settings: &'a Settings,
+    pub clock: &'a dyn Clock,
+    pub rng: &'a dyn Rng,
+}
+
+impl Around<'_> {
+    /// After how long what tells of no end is asked for again: the interval, give or take a twentieth.
+    pub(super) fn interval(&self) -> Duration {
+        share(self.settings.static_interval, 950, 1050, self.rng)
+    }
+}
+
 impl Store {
-    /// The outcome of a fetch.
-    pub(in crate::agent) fn fetched(
+    /// Takes in what came of a job, of the token with this serial.
+    pub(in crate::agent) fn settle(
         &mut self,
         dependency: &Dependency,
-        outcome: Result<Fetched, Failure>,
+        done: Done,
         serial: u64,
-        settings: &Settings,
-        clock: &dyn Clock,
-        rng: &dyn Rng,
+        around: Around<'_>,
     ) -> Change {
         let Some(slot) = self.slots.get_mut(dependency) else { return Change::None };
         slot.in_flight = false;
-        let older = |fetched: &Fetched| slot.value.as_ref().is_some_and(|old| is_older(old, &fetched.value));
-        let fetched = match outcome {
-            Ok(fetched) if !slot.forced && older(&fetched) => {
-                // A server that was put back to a copy of itself: what is known is newer.
-                let failure = Failure::new("the server answers with an older state than was seen before");
-                return slot.failed(dependency, failure, settings, clock, rng);
-            }
-            Ok(fetched) => fetched,
-            Err(failure) => {
-                if failure.absent && slot.value.is_some() && slot.life == Life::Static && !slot.revoked {
-                    warn!(
-                        path = dependency.shown(),
-                        "the secret was removed; what was rendered stays and is not remembered"
-                    );
-                    slot.revoked = true;
-                    self.news = true;
-                }
-                let returned = failure.status.is_some_and(|status| status < 500) && std::mem::take(&mut slot.unreached);
-                let change = slot.failed(dependency, failure, settings, clock, rng);
-                if returned {
-                    self.reconnected(clock, rng);
-                }
-                return change;
-            }
+        let back = slot.reach.note(done.failure().is_none_or(Failure::met_server));
+        let change = match done {
+            Done::Fetched(outcome) => slot.fetched(dependency, outcome, serial, around, &mut self.news),
+            Done::Renewed(outcome) => slot.renewed(dependency, outcome, around, &mut self.news),
+            Done::Looked(outcome) => slot.looked(dependency, outcome, around, &mut self.news),
         };
-        debug!(path = dependency.shown(), "fetched");
-        let returned = std::mem::take(&mut slot.unreached);
-        let changed = !slot.value.as_ref().is_some_and(|old| same_content(old, &fetched.value));
-        slot.value = Some(fetched.value);
-        slot.at = clock.now();
-        self.news = true;
-        slot.refusal = None;
-        slot.tentative = false;
-        slot.revoked = false;
-        slot.forced = false;
-        slot.serial = serial;
-        slot.backoff.reset();
-        slot.job = Job::Fetch;
-        slot.lease_end = None;
-        let wait = match &fetched.life {
-            Life::Static => share(settings.static_interval, 950, 1050, rng),
-            Life::Leased { time, .. } if time.is_zero() => share(settings.static_interval, 950, 1050, rng),
-            Life::Leased { id, time, renewable } => {
-                slot.lease = *time;
-                slot.lease_end = Some(Due::after(clock, *time));
-                if *renewable {
-                    slot.job = Job::Renew(id.clone());
-                }
-                share(*time, settings.lease_threshold.saturating_sub(27), settings.lease_threshold, rng)
-            }
-            Life::Certificate { from, until } => certificate_wait(*from, *until, clock.now(), rng),
-            Life::Rotated(time) => *time,
-            Life::Once => Duration::MAX,
-            Life::Watched(index) => {
-                slot.job = Job::Watch(*index);
-                Duration::ZERO
-            }
-        };
-        let limit = match &fetched.life {
-            Life::Certificate { until, .. } => {
-                Duration::try_from(until.duration_since(clock.now())).ok().map(|left| left.saturating_mul(95) / 100)
-            }
-            Life::Leased { time, .. } if slot.job == Job::Fetch => Some(time.saturating_mul(90) / 100),
-            _ => None,
-        };
-        let wait = match (&settings.windows, limit) {
-            (Some(windows), Some(limit)) => windows.plan(clock.now(), wait, limit, rng).unwrap_or_else(|| {
-                warn!(path = dependency.shown(), "no change window comes before the end: the change will be outside");
-                wait
-            }),
-            _ => wait,
-        };
-        slot.life = fetched.life;
-        slot.source = fetched.source;
-        match slot.life {
-            Life::Certificate { .. } => {
-                slot.look_after(dependency, share(settings.static_interval, 950, 1050, rng), clock);
-            }
-            _ => slot.look = None,
+        if back {
+            self.reconnected(around.clock, around.rng);
         }
-        let again = std::mem::take(&mut slot.again);
-        slot.due = Due::after(clock, if again { Duration::ZERO } else { wait.max(REFRESH_MIN) });
-        if returned {
-            self.reconnected(clock, rng);
-        }
-        if changed { Change::Value } else { Change::None }
+        change
     }
 
     /// The server is back: what failed is tried, and what was leased or issued is looked at, within ten seconds and not at
@@ -127,58 +85,135 @@ impl Store {
             slot.hurry_look(clock, rng);
         }
     }
-
-    /// The outcome of a renewal.
-    pub(in crate::agent) fn renewed(
-        &mut self,
-        dependency: &Dependency,
-        outcome: Result<Duration, Failure>,
-        settings: &Settings,
-        clock: &dyn Clock,
-        rng: &dyn Rng,
-    ) -> Change {
-        let Some(slot) = self.slots.get_mut(dependency) else { return Change::None };
-        slot.in_flight = false;
-        match outcome {
-            Ok(time) => {
-                slot.backoff.reset();
-                slot.lease_end = Some(Due::after(clock, time));
-                // Near its longest life, a lease gets less and less: a new one must come before its end.
-                if time < slot.lease / 2 {
-                    slot.job = Job::Fetch;
-                }
-                let most = settings.lease_threshold;
-                slot.due = Due::after(clock, share(time, most.saturating_sub(27), most, rng).max(REFRESH_MIN));
-                if std::mem::take(&mut slot.unreached) {
-                    self.reconnected(clock, rng);
-                }
-                Change::None
-            }
-            Err(failure) => {
-                if failure.is_refusal() || slot.lease_end.is_none_or(|end| end.has_come(clock)) {
-                    warn!(path = dependency.shown(), error = %failure, "the lease cannot be renewed; a new one is fetched");
-                    slot.job = Job::Fetch;
-                    slot.due = Due::after(clock, Duration::ZERO);
-                    slot.revoked = true;
-                    self.news = true;
-                    return Change::None;
-                }
-                slot.failed(dependency, failure, settings, clock, rng)
-            }
-        }
-    }
 }
 
 impl Slot {
-    fn failed(
+    /// The outcome of a fetch.
+    fn fetched(
         &mut self,
         dependency: &Dependency,
-        failure: Failure,
-        settings: &Settings,
-        clock: &dyn Clock,
-        rng: &dyn Rng,
+        outcome: Result<Fetched, Failure>,
+        serial: u64,
+        around: Around<'_>,
+        news: &mut bool,
     ) -> Change {
-        self.unreached |= failure.status.is_none_or(|status| status >= 500);
+        let Around { settings, clock, rng } = around;
+        let older = |fetched: &Fetched| self.value.as_ref().is_some_and(|old| is_older(old, &fetched.value));
+        let fetched = match outcome {
+            Ok(fetched) if !self.forced && older(&fetched) => {
+                // A server that was put back to a copy of itself: what is known is newer.
+                let failure = Failure::new("the server answers with an older state than was seen before");
+                return self.failed(dependency, failure, around);
+            }
+            Ok(fetched) => fetched,
+            Err(failure) => {
+                if failure.absent && self.value.is_some() && self.life == Life::Static && !self.revoked {
+                    warn!(
+                        path = dependency.shown(),
+                        "the secret was removed; what was rendered stays and is not remembered"
+                    );
+                    self.revoked = true;
+                    *news = true;
+                }
+                return self.failed(dependency, failure, around);
+            }
+        };
+        debug!(path = dependency.shown(), "fetched");
+        let changed = !self.value.as_ref().is_some_and(|old| same_content(old, &fetched.value));
+        self.value = Some(fetched.value);
+        self.at = clock.now();
+        *news = true;
+        self.refusal = None;
+        self.tentative = false;
+        self.revoked = false;
+        self.forced = false;
+        self.serial = serial;
+        self.backoff.reset();
+        self.job = Job::Fetch;
+        self.lease_end = None;
+        let wait = match &fetched.life {
+            Life::Static => around.interval(),
+            Life::Leased { time, .. } if time.is_zero() => around.interval(),
+            Life::Leased { id, time, renewable } => {
+                self.lease = *time;
+                self.lease_end = Some(Due::after(clock, *time));
+                if *renewable {
+                    self.job = Job::Renew(id.clone());
+                }
+                share(*time, settings.lease_threshold.saturating_sub(27), settings.lease_threshold, rng)
+            }
+            Life::Certificate { from, until } => certificate_wait(*from, *until, clock.now(), rng),
+            Life::Rotated(time) => *time,
+            Life::Once => Duration::MAX,
+            Life::Watched(index) => {
+                self.job = Job::Watch(*index);
+                Duration::ZERO
+            }
+        };
+        let limit = match &fetched.life {
+            Life::Certificate { until, .. } => {
+                Duration::try_from(until.duration_since(clock.now())).ok().map(|left| left.saturating_mul(95) / 100)
+            }
+            Life::Leased { time, .. } if self.job == Job::Fetch => Some(time.saturating_mul(90) / 100),
+            _ => None,
+        };
+        let wait = match (&settings.windows, limit) {
+            (Some(windows), Some(limit)) => windows.plan(clock.now(), wait, limit, rng).unwrap_or_else(|| {
+                warn!(path = dependency.shown(), "no change window comes before the end: the change will be outside");
+                wait
+            }),
+            _ => wait,
+        };
+        self.life = fetched.life;
+        self.source = fetched.source;
+        match self.life {
+            Life::Certificate { .. } => {
+                self.look_after(dependency, around.interval(), clock);
+            }
+            _ => self.look = None,
+        }
+        let again = std::mem::take(&mut self.again);
+        self.due = Due::after(clock, if again { Duration::ZERO } else { wait.max(REFRESH_MIN) });
+        if changed { Change::Value } else { Change::None }
+    }
+
+    /// The outcome of a renewal.
+    fn renewed(
+        &mut self,
+        dependency: &Dependency,
+        outcome: Result<Duration, Failure>,
+        around: Around<'_>,
+        news: &mut bool,
+    ) -> Change {
+        let Around { settings, clock, rng } = around;
+        match outcome {
+            Ok(time) => {
+                self.backoff.reset();
+                self.lease_end = Some(Due::after(clock, time));
+                // Near its longest life, a lease gets less and less: a new one must come before its end.
+                if time < self.lease / 2 {
+                    self.job = Job::Fetch;
+                }
+                let most = settings.lease_threshold;
+                self.due = Due::after(clock, share(time, most.saturating_sub(27), most, rng).max(REFRESH_MIN));
+                Change::None
+            }
+            Err(failure) => {
+                if failure.is_refusal() || self.lease_end.is_none_or(|end| end.has_come(clock)) {
+                    warn!(path = dependency.shown(), error = %failure, "the lease cannot be renewed; a new one is fetched");
+                    self.job = Job::Fetch;
+                    self.due = Due::after(clock, Duration::ZERO);
+                    self.revoked = true;
+                    *news = true;
+                    return Change::None;
+                }
+                self.failed(dependency, failure, around)
+            }
+        }
+    }
+
+    fn failed(&mut self, dependency: &Dependency, failure: Failure, around: Around<'_>) -> Change {
+        let Around { settings, clock, rng } = around;
         let wait = self.backoff.next(rng);
         self.due = Due::after(clock, wait);
         if matches!(self.job, Job::Watch(_)) {

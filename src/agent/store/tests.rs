@@ -46,11 +46,13 @@ impl World {
     }
     fn fetched(&mut self, outcome: Result<Fetched, Failure>) -> Change {
         let it = self.it.clone();
-        self.store.fetched(&it, outcome, 1, &SETTINGS, &self.clock, &self.rng)
+        let around = Around { settings: &SETTINGS, clock: &self.clock, rng: &self.rng };
+        self.store.settle(&it, Done::Fetched(outcome), 1, around)
     }
     fn renewed(&mut self, outcome: Result<Duration, Failure>) -> Change {
         let it = self.it.clone();
-        self.store.renewed(&it, outcome, &SETTINGS, &self.clock, &self.rng)
+        let around = Around { settings: &SETTINGS, clock: &self.clock, rng: &self.rng };
+        self.store.settle(&it, Done::Renewed(outcome), 1, around)
     }
     fn pass(&self, seconds: u64) {
         self.clock.advance(Duration::from_secs(seconds));

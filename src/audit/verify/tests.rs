@@ -221,20 +221,3 @@ proptest::proptest! {
         }
     }
 }
-
-/// `cargo test --release --lib audit::verify -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-#[expect(clippy::disallowed_methods, reason = "it measures time")]
-fn how_fast_entries_are_checked() {
-    let chain = chain();
-    let entry = format!("{{\"time\":\"2026-01-02T03:04:05Z\",\"data\":\"{}\"}}\n", "x".repeat(1400));
-    let mut sealed = super::super::chain::Sealed::default();
-    let bytes = entry.repeat(50_000);
-    let ends: Vec<usize> = (1..=50_000).map(|n| n * entry.len()).collect();
-    chain.seal(bytes.as_bytes(), &ends, &mut sealed);
-    let start = std::time::Instant::now();
-    let report = verify(&sealed.bytes);
-    assert!(report.is_intact());
-    println!("{:.0} entries a second", report.entries as f64 / start.elapsed().as_secs_f64());
-}

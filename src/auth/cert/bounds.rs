@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::role::Role;
-use crate::auth::glob;
-use crate::base::limits;
+use crate::base::{glob, limits};
 use crate::crypto::x509::{AltName, Certificate, Extension, extension};
 
 /// Whether the certificate says what the role asks for. What cannot be read says nothing.

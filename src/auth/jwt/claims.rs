@@ -1,8 +1,7 @@
 //! What a token says: claims by name or JSON pointer, compared with what a role asks for.
 
-use crate::auth::glob;
-use crate::base::Json;
 use crate::base::json::Map;
+use crate::base::{Json, glob};
 
 /// A claim by its name, or by a JSON pointer (RFC 6901) where the name begins with a slash.
 pub fn find<'a>(claims: &'a Map, name: &str) -> Option<&'a Json> {

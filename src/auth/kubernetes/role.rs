@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Kubernetes;
-use crate::auth::glob;
 use crate::base::json::Map;
-use crate::base::{Error, Json, Key, Name, Result, limits};
+use crate::base::{Error, Json, Key, Name, Result, glob, limits};
 use crate::engine::{Cx, OlderTokenParams, Page, Reply, Routes, TokenParams, TokenRules};
 use crate::params;
 
@@ -57,8 +56,10 @@ pub struct Role {
 impl Role {
     /// Whether it is for this account.
     pub fn is_for(&self, namespace: &str, name: &str) -> bool {
-        let one = |patterns: &[String], text: &str| patterns.iter().any(|pattern| glob::fits(pattern, text));
-        !namespace.is_empty() && !name.is_empty() && one(&self.namespaces, namespace) && one(&self.names, name)
+        !namespace.is_empty()
+            && !name.is_empty()
+            && glob::fits_any(&self.namespaces, namespace)
+            && glob::fits_any(&self.names, name)
     }
 }
 

@@ -10,7 +10,7 @@ use super::acme::{Identifier, Proved};
 use super::lifetime::{Beyond, Bounds, Lifetime, Terms};
 use super::names;
 use super::role::{self, Role};
-use crate::base::{Error, Result, Timestamp, Ttl};
+use crate::base::{Error, Result, Timestamp, Ttl, glob};
 use crate::crypto::x509::{AltName, DistinguishedName, Extension, KeyUsage, Oid, Request, Subject, extension};
 use crate::crypto::{KeyKind, PublicKey};
 use crate::engine::{Args, Field, Limits, Param, Params};
@@ -410,7 +410,7 @@ pub fn check_name(role: &Role, name: &AltName, display_name: &str) -> Result<()>
     check_form(name)?;
     let allowed = match name {
         AltName::Dns(name) | AltName::Email(name) => names::allows(role, display_name, name),
-        AltName::Uri(uri) => names::any_glob(&role.allowed_uri_sans, uri),
+        AltName::Uri(uri) => glob::fits_any(&role.allowed_uri_sans, uri),
         AltName::Ip(address) => {
             let inside = role.allowed_ip_sans_cidr.iter().any(|net| net.contains(address));
             role.allow_ip_sans && (role.allowed_ip_sans_cidr.is_empty() || inside)
@@ -441,7 +441,7 @@ fn allows_other(role: &Role, oid: Oid, text: &str) -> bool {
     role.allowed_other_sans.iter().any(|allowed| {
         allowed == "*"
             || parse_other_san("", allowed)
-                .is_ok_and(|(of, pattern)| extension::oid(of).is_ok_and(|of| of == oid) && names::glob(pattern, text))
+                .is_ok_and(|(of, pattern)| extension::oid(of).is_ok_and(|of| of == oid) && glob::fits(pattern, text))
     })
 }
 
@@ -470,10 +470,10 @@ fn check_subject(role: &Role, wish: &Wish, facts: &Facts) -> Result<()> {
     if !name.is_empty() && !common_name_fits(role, facts, name) {
         return Err(Error::invalid(format!("common name {} not allowed by this role", quoted(name))));
     }
-    if !wish.serial_number.is_empty() && !names::any_glob(&role.allowed_serial_numbers, &wish.serial_number) {
+    if !wish.serial_number.is_empty() && !glob::fits_any(&role.allowed_serial_numbers, &wish.serial_number) {
         return Err(Error::invalid(format!("serial_number {} not allowed by this role", quoted(&wish.serial_number))));
     }
-    match wish.user_ids.iter().find(|id| !names::any_glob(&role.allowed_user_ids, id)) {
+    match wish.user_ids.iter().find(|id| !glob::fits_any(&role.allowed_user_ids, id)) {
         Some(id) => Err(Error::invalid(format!("user_id {} is not allowed by this role", quoted(id)))),
         None => Ok(()),
     }

@@ -12,7 +12,7 @@ use crate::barrier::View;
 use crate::base::json::Map;
 use crate::base::key::Segment;
 use crate::base::time::nanoseconds;
-use crate::base::{Json, Key, Result, Timestamp, Ttl, limits, time};
+use crate::base::{Json, Key, Pace, Result, Timestamp, Ttl, limits, time};
 use crate::engine::{Cx, Reply, Sample};
 use crate::params;
 
@@ -23,9 +23,8 @@ const SHOWN_MAX: usize = 500;
 /// How far ahead metrics look: the words of their label, and the days.
 const AHEAD: [(&str, u64); 3] = [("1d", 1), ("7d", 7), ("14d", 14)];
 
-/// After a page of the count for metrics, so many times as long is given to requests, and no longer than that.
-const REST: u32 = 9;
-const REST_MOST: Duration = Duration::from_millis(50);
+/// Between two pages of the count for metrics. Nobody waits for it: of a million certificates it takes a minute.
+const PACE: Pace = Pace { times: 9, most: Duration::from_millis(50) };
 
 params! {
     /// What is asked.
@@ -148,8 +147,7 @@ pub async fn measure(cx: &Cx<Pki>) -> Result<Vec<Sample>> {
             let counts = counts.entry((ends.role, ends.issuer_id)).or_default();
             counts.iter_mut().zip(until).filter(|(_, until)| when <= *until).for_each(|(count, _)| *count += 1);
         }
-        // Nobody waits for it: of a million certificates it takes a minute, and a tenth of the time.
-        cx.clock.sleep((cx.clock.monotonic().saturating_sub(begun) * REST).min(REST_MOST)).await;
+        cx.clock.sleep(PACE.rest(cx.clock.monotonic().saturating_sub(begun))).await;
     }
     let mut samples = Vec::new();
     for ((role, issuer), counts) in counts {

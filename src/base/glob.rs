@@ -1,4 +1,5 @@
-//! Patterns with `*`, as roles write them: each star stands for any text, also none.
+//! Patterns with `*`, as roles, token roles and sidecars write them: each star stands for any text, also none. Paths and
+//! parameters of policies have rules of their own (`policy`).
 
 /// Whether a text fits a pattern. The cost is bounded by the product of the lengths; nothing recurses.
 pub fn fits(pattern: &str, text: &str) -> bool {
@@ -15,6 +16,11 @@ pub fn fits(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// Whether a text fits one of the patterns.
+pub fn fits_any(patterns: &[String], text: &str) -> bool {
+    patterns.iter().any(|pattern| fits(pattern, text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::fits;
@@ -29,6 +35,8 @@ mod tests {
             ("a*a", "a"),
             ("ab*ba", "aba"),
             ("*x*", "abc"),
+            ("a*b*c", "acb"),
+            ("a*ba*a", "aba"),
             ("a", "A"),
         ] {
             assert!(!fits(pattern, text), "{pattern} {text}");
