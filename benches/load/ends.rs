@@ -7,7 +7,6 @@ use crate::options::Options;
 use crate::plant::Planter;
 use crate::report::{Goal, Report, median};
 use crate::rounds::{Series, load};
-use crate::server::Server;
 use crate::side::Side;
 
 /// As many as the goal is for: half of them tokens, half leases of certificates.
