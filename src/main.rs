@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use warifu::base::wipe::{Wiping, keep_small};
+use warifu::base::footprint::keep_small;
+use warifu::base::wipe::Wiping;
 
 /// Memory is wiped when it is given back: what held a secret holds nothing afterwards.
 #[global_allocator]

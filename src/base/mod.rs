@@ -1,6 +1,7 @@
 //! The vocabulary every other layer speaks: secrets, paths, names, JSON, time, chance, errors, limits.
 
 pub mod error;
+pub mod footprint;
 pub mod form;
 pub mod glob;
 pub mod header;

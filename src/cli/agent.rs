@@ -11,8 +11,8 @@ use clap::Parser;
 
 use super::face::{self, complain};
 use crate::agent::{self, Surroundings};
+use crate::base::footprint;
 use crate::base::time::SystemClock;
-use crate::base::wipe;
 use crate::crypto::SystemRng;
 use crate::telemetry::{Format, Level, Log};
 
@@ -74,8 +74,8 @@ pub(super) fn surroundings() -> Surroundings {
         environment: Arc::new(|name: &str| std::env::var_os(name)),
         reread: None,
         at_rest: Arc::new(|| {
-            wipe::give_back();
-            wipe::give_back_code();
+            footprint::give_back();
+            footprint::give_back_code();
         }),
     }
 }

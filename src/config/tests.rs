@@ -1,3 +1,5 @@
+//! What a configuration says, and the mistakes that are named with their places.
+
 use super::*;
 use crate::base::Secret;
 

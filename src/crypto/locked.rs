@@ -6,7 +6,7 @@
 //!
 //! The value ends where its pages end, as nearly as its alignment allows, so that reading past it stops the process instead
 //! of telling what is behind.
-#![allow(unsafe_code, reason = "pages cannot be had without; this file and `base/wipe.rs` alone have any")]
+#![allow(unsafe_code, reason = "locked pages cannot be had without")]
 
 use std::ffi::c_void;
 use std::fmt;

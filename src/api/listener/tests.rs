@@ -1,3 +1,5 @@
+//! Listeners over real sockets: slow, broken and many clients, certificates, the end.
+
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};

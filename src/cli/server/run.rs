@@ -108,7 +108,7 @@ const GIVE_BACK: Duration = Duration::from_secs(2);
 async fn give_back(clock: Arc<dyn Clock>) {
     loop {
         clock.sleep(GIVE_BACK).await;
-        let _ = tokio::task::spawn_blocking(crate::base::wipe::give_back).await;
+        let _ = tokio::task::spawn_blocking(crate::base::footprint::give_back).await;
     }
 }
 

@@ -1,3 +1,5 @@
+//! Metrics as text and as JSON.
+
 use super::*;
 
 fn lines(metrics: &Metrics) -> Vec<String> {

@@ -1,3 +1,5 @@
+//! What a role admits and what it refuses, from parameters and from requests alike.
+
 use super::*;
 use crate::crypto::random::SystemRng;
 use crate::crypto::x509::{Certificate, CertificateSpec, RequestSpec};
